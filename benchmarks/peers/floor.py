@@ -1,0 +1,129 @@
+"""The least that plain Python needs: fork, blocking Unix sockets, pickle, and nothing else.
+
+No threads, no reactor, no names, no errors, no security: not a grid, a bound to aim at.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from benchmarks.calls import Report, Stopwatch, calls_per_second, noop, p50_us
+from benchmarks.peers._importing import time_import
+from benchmarks.procfs import COOKIE, pids_of_run, pss_mib
+
+EXECUTORS = 211
+WINDOW = 256
+
+importing = time_import("pass")
+
+
+def rtt1(report: Report) -> None:
+    """One worker, one blocking socket."""
+    link = start(serve_calls)
+    report(p50_us(partial(call, link)))
+
+
+rtt3 = rtt1
+
+
+def relayed_rtt3(report: Report) -> None:
+    """The call through two processes that pass bytes on."""
+    link = start(lambda up: relay(up, start(lambda above: relay(above, start(serve_calls)))))
+    report(p50_us(partial(call, link)))
+
+
+def throughput(report: Report) -> None:
+    """Two workers; at most ``WINDOW`` calls in flight on each."""
+    links = [start(serve_calls), start(serve_calls)]
+    readers = [link.makefile("rb", buffering=1 << 16) for link in links]
+
+    def run(calls: int) -> None:
+        for _ in range(0, calls, WINDOW * len(links)):
+            for link in links:
+                link.sendall(b"".join(frame((noop, (), {})) for _ in range(WINDOW)))
+            for reader in readers:
+                for _ in range(WINDOW):
+                    size = int.from_bytes(reader.read(4), "big")
+                    pickle.loads(reader.read(size))
+
+    whole_windows = 20_000 // (WINDOW * 2) * WINDOW * 2
+    report({**calls_per_second(run, whole_windows), "note": ""})
+
+
+def grid211(report: Report) -> None:
+    """Forks that answer one ping each."""
+    watch = Stopwatch()
+    links = [start(echo) for _ in range(EXECUTORS)]
+    for link in links:
+        link.sendall(frame(None))
+    for link in links:
+        receive(link)
+    metrics = watch.launched(EXECUTORS)
+    metrics["pss_mib"] = pss_mib(pids_of_run(os.environ[COOKIE])) / EXECUTORS
+    report(metrics)
+
+
+def first_result(report: Report) -> None:
+    """One fork and one call."""
+    watch = Stopwatch()
+    call(start(serve_calls))
+    report(watch.ready())
+
+
+def start(body: Callable[[socket.socket], None]) -> socket.socket:
+    """Fork a process that runs *body* until its socket closes."""
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        try:
+            ours.close()
+            body(theirs)
+        finally:
+            os._exit(0)
+    theirs.close()
+    return ours
+
+
+def frame(value: Any) -> bytes:
+    """A pickle behind its length."""
+    body = pickle.dumps(value, protocol=5)
+    return len(body).to_bytes(4, "big") + body
+
+
+def receive(link: socket.socket) -> bytes:
+    """One whole frame without its length; empty at the end."""
+    got = link.recv(65536)
+    while got and len(got) < 4 + int.from_bytes(got[:4], "big"):
+        got += link.recv(65536)
+    return got[4:]
+
+
+def call(link: socket.socket) -> Any:
+    """Call ``noop`` at the other end and wait for what it returns."""
+    link.sendall(frame((noop, (), {})))
+    return pickle.loads(receive(link))
+
+
+def echo(link: socket.socket) -> None:
+    """Send back whatever comes."""
+    while got := link.recv(65536):
+        link.sendall(got)
+
+
+def serve_calls(link: socket.socket) -> None:
+    """Answer calls one by one until the socket closes."""
+    reader = link.makefile("rb", buffering=1 << 16)
+    while head := reader.read(4):
+        function, args, kwargs = pickle.loads(reader.read(int.from_bytes(head, "big")))
+        link.sendall(frame(function(*args, **kwargs)))
+
+
+def relay(up: socket.socket, down: socket.socket) -> None:
+    """Pass one request down and its answer up, and again."""
+    while request := up.recv(65536):
+        down.sendall(request)
+        up.sendall(down.recv(65536))

@@ -1,0 +1,73 @@
+"""``ipyparallel`` with a local ``Cluster`` of engines."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+os.environ["IPYTHONDIR"] = tempfile.gettempdir()
+
+import ipyparallel
+
+from benchmarks.calls import (
+    Report,
+    Stopwatch,
+    calls_per_second,
+    check_results,
+    noop,
+    p50_us,
+)
+from benchmarks.peers._importing import time_import
+from benchmarks.procfs import memory_and_idle
+
+WORKERS = 16
+RTT_CALLS = 1000
+MANY_CALLS = 2000
+
+importing = time_import("import ipyparallel")
+
+
+@contextmanager
+def engines(count: int) -> Iterator[Any]:
+    """A client of *count* engines, all of which have answered."""
+    with ipyparallel.Cluster(n=count, log_level=40) as client:
+        client.wait_for_engines(count, timeout=60, interactive=False)
+        check_results(client[:].apply_sync(noop), count)
+        yield client
+
+
+def rtt1(report: Report) -> None:
+    """A direct view of one engine."""
+    with engines(1) as client:
+        engine = client[0]
+        report(p50_us(lambda: engine.apply_async(noop).get(), RTT_CALLS))
+
+
+def throughput(report: Report) -> None:
+    """Two direct views by turns, ``apply_async`` each, then ``get``."""
+    with engines(2) as client:
+        views = [client[0], client[1]]
+
+        def run(calls: int) -> None:
+            pending = [views[i % 2].apply_async(noop) for i in range(calls)]
+            check_results([each.get() for each in pending], calls)
+
+        report(calls_per_second(run, MANY_CALLS))
+
+
+def grid211(report: Report) -> None:
+    """Sixteen engines; 160 were not ready within minutes on two cores."""
+    watch = Stopwatch()
+    with engines(WORKERS):
+        metrics = watch.launched(WORKERS)
+        report({**metrics, **memory_and_idle(1 + WORKERS), "note": f"{WORKERS} workers"})
+
+
+def first_result(report: Report) -> None:
+    """A cluster of one engine."""
+    watch = Stopwatch()
+    with engines(1):
+        report(watch.ready())

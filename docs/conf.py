@@ -1,0 +1,19 @@
+"""How Sphinx builds these pages; `make docs` runs it with every warning an error."""
+
+from importlib.metadata import version as version_of
+
+project = "softgrid"
+author = "The softgrid maintainers"
+copyright = f"{author}, AGPL-3.0-or-later"  # noqa: A001 - the name that Sphinx reads
+release = version_of("softgrid")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+
+html_theme = "furo"
+html_title = f"softgrid {release}"
+html_show_sourcelink = False

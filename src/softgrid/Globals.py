@@ -1,0 +1,128 @@
+"""What holds for a whole grid: its rules, and how its log is written.
+
+``RULES`` is read when an executor is made and handed down to every executor that is launched; change it before making the
+Orchestrator. Each rule:
+
+    machine_maximum_number_of_routers / _managers   None: no limit, or how many a machine may hold
+    machine_maximum_number_of_workers               the same; -n stands for the number of cores minus n, at least 1
+    overload_machine_rules                          {address: {rule: value}}: rules of single machines
+    orchestrator_allow_managers / _workers          whether they may stand directly under the orchestrator
+    <role>_allow_executing_udf                      whether executors of that role run functions of users
+    execution_allow_negative_priority               whether calls may go before the ordinary ones
+    execution_allow_none_priority                   whether calls may run at once, beside the queue
+    log_<role>_kwargs                               keyword arguments of the Logger of executors of that role
+    timeout_short / _long and their _multiplier     seconds, see get_small_transfer_wait_timeout and its neighbours
+    transfer_collect_sleep_time                     accepted and not needed: waiting is by event
+    transport_implementation                        'softgrid'
+
+>>> from softgrid import Globals
+>>> Globals.RULES['machine_maximum_number_of_managers']
+1
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from datetime import datetime, timezone
+from typing import Any
+
+from pysimplelog.SimpleLog import SingleLogger
+
+from softgrid._model.rules import DEFAULTS
+
+__all__ = ["INTERACTIVE_MODE", "Logger", "RULES", "maxint"]
+
+RULES: dict[str, Any] = copy.deepcopy(DEFAULTS)
+maxint: int = sys.maxsize
+INTERACTIVE_MODE: bool = hasattr(sys, "ps1") or bool(sys.flags.interactive) or "ipykernel" in sys.modules
+
+_OWN_TYPES = {
+    "execution_started": ("EXECUTION STARTED", 5),
+    "execution_finished": ("EXECUTION FINISHED", 5),
+    "result": ("RESULT", 10),
+    "stdout": ("STDOUT", 10),
+    "stderr": ("STDERR", 20),
+}
+
+
+class _Terminal:
+    """Whatever ``sys.stdout`` is at the moment of writing, so that redirecting it redirects the log."""
+
+    def write(self, text: str) -> None:
+        if sys.stdout is not None:
+            sys.stdout.write(text)
+
+    def read(self) -> str:
+        return ""
+
+    def flush(self) -> None:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+class Logger(SingleLogger):  # type: ignore[misc]
+    """The log of an application: one per process, whatever makes it.
+
+    Parameters are those of ``pysimplelog.SingleLogger``, except that it writes to whatever ``sys.stdout`` is at the time,
+    and does not wait for the disk after each record unless ``flush=True``.
+
+    >>> from softgrid.Globals import Logger
+    >>> Logger(logToFile=False) is Logger()
+    True
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if self._isInitialized:
+            return
+        kwargs.setdefault("stdout", _Terminal())
+        kwargs.setdefault("flush", False)
+        self._said_at: float | None = None
+        super().__init__(*args, **kwargs)
+
+    def custom_init(self, *args: Any, **kwargs: Any) -> None:
+        """Add the log types of softgrid; called at the end of initialisation, to be extended by subclasses."""
+        for log_type, (name, level) in _OWN_TYPES.items():
+            self.add_log_type(log_type, name=name, level=level)
+
+    def softgrid_log(
+        self,
+        logType: str,
+        message: Any,
+        gridUniqueName: str = "role:name@address",
+        utcTime: float | None = None,
+        data: Any = None,
+        tback: Any = None,
+    ) -> None:
+        """Write a record that an executor made, with its origin and the time at which it was made.
+
+        Parameters
+          1. logType (str): the log type; one that this logger does not know yet is added
+          2. message (object): what to say
+          3. gridUniqueName (str): the executor that says it
+          4. utcTime (None, float): when it was said, seconds since the epoch; None for now
+          5. data (object): written after the message
+          6. tback (None, str, list): traceback, written last
+
+        Does not return anything. Does not block beyond writing.
+        """
+        if not self.is_logType(logType):
+            self.add_log_type(logType, name=str(logType).upper())
+        self._said_at = utcTime
+        try:
+            self.log(logType, f"{gridUniqueName} {_printable(str(message))}", data=data, tback=tback)
+        finally:
+            self._said_at = None
+
+    def _get_header(self, logType: str, message: Any) -> str:
+        if self._said_at is None:
+            return str(super()._get_header(logType, message))
+        said_at = datetime.fromtimestamp(self._said_at, timezone.utc).astimezone()
+        return f"{said_at:%Y-%m-%d %H:%M:%S} - {self.name} <{self.logTypeNames[logType]}> "
+
+
+def _printable(text: str) -> str:
+    """Make control characters visible, so that a log line from elsewhere cannot steer the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)

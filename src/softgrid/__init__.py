@@ -1,0 +1,22 @@
+"""softgrid: any connected machines as one soft grid."""
+
+from softgrid import Collections, Core, Executors, Globals
+from softgrid._api.package import get_author, get_doc, get_email, get_pypi, get_repository, get_version
+from softgrid.Executors import Manager, Orchestrator, Router, Worker
+
+__all__ = [
+    "Orchestrator",
+    "Router",
+    "Manager",
+    "Worker",
+    "Globals",
+    "Core",
+    "Executors",
+    "Collections",
+    "get_version",
+    "get_author",
+    "get_email",
+    "get_doc",
+    "get_repository",
+    "get_pypi",
+]

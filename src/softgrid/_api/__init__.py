@@ -1,0 +1,1 @@
+"""The documented dialect: one class per file, names and defaults of the contract, no decisions."""

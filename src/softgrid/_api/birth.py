@@ -1,0 +1,19 @@
+"""How the executor that is being made came to be: by a user's hand, or forked by a supervisor."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Birth:
+    """What a launched executor has from its supervisor and its upgrid."""
+
+    channel: socket.socket
+    address: str
+    bind_host: str
+
+
+launched: Birth | None = None
+"""Set before a launched executor is made, in its own process; None everywhere else."""

@@ -1,0 +1,66 @@
+"""The first code of ours in a process that softgrid started: the supervisor, and the executors that it forks."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import Any, NoReturn
+
+from softgrid._api import birth
+from softgrid._api.executors import Manager, Router, Worker
+from softgrid._launch.supervisor import Supervisor
+from softgrid._node.printing import RelayedStream
+from softgrid._wire.control import encode_control
+from softgrid._wire.framing import Kind, frame
+
+_CLASSES: dict[str, type[Router | Manager | Worker]] = {"router": Router, "manager": Manager, "worker": Worker}
+
+
+def supervise(descriptor: int) -> None:
+    """Be the supervisor of this machine for the process at the other end of *descriptor*."""
+    import cloudpickle  # noqa: F401  (loaded once here, so that no executor has to)
+
+    os.setsid()
+    Supervisor(socket.socket(fileno=descriptor), become_executor).run()
+
+
+def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket.socket) -> NoReturn:
+    """Be the executor that *spec* describes, until its upgrid is gone."""
+    birth.launched = birth.Birth(channel, spec["address"], spec["bind_host"])
+    try:
+        executor = _CLASSES[spec["role"]](**{"rules": spec["rules"], **spec["kwargs"]})
+    except Exception as error:
+        _say_stillborn(uplink, error)
+    node = executor._node
+    node.on_upgrid_lost = lambda reason: os._exit(0)
+    streams = [
+        RelayedStream(log_type, node.reactor, lambda kind, text: node.logs.record(kind, text), node.logs.has_room, descriptor)
+        for descriptor, log_type in ((1, "stdout"), (2, "stderr"))
+    ]
+    sys.stdout, sys.stderr = streams
+    sys.stdin = open(os.devnull)  # noqa: SIM115  (as long as the process)
+
+    def flush_printed() -> None:
+        for stream in streams:
+            stream.flush_record()
+
+    node.execution.after_run = node.logs.before_record = flush_printed
+    _name_process(spec["role"])
+    node.adopt_uplink(uplink)
+    node.serve()
+    os._exit(0)
+
+
+def _say_stillborn(uplink: socket.socket, error: Exception) -> NoReturn:
+    reason = f"{type(error).__name__}: {error}"
+    uplink.sendall(frame(Kind.CONTROL, 0, 0, 0, encode_control({"op": "stillborn", "reason": reason})))
+    os._exit(1)
+
+
+def _name_process(role: str) -> None:
+    try:
+        with open("/proc/self/comm", "w") as file:
+            file.write(f"softgrid-{role[:6]}")
+    except OSError:
+        return

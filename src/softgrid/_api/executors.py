@@ -1,0 +1,139 @@
+"""The four executors: one class per role, differing in their defaults and in what may stand below them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from softgrid import Globals
+from softgrid._api.executor_base import ExecutorBase
+from softgrid._api.task_scheduler import TaskScheduler
+
+
+class Worker(ExecutorBase):
+    """Runs functions of users, one of a queue at a time, in the main thread of its process. Nothing stands below it."""
+
+    _role = "worker"
+
+    def __init__(
+        self, address: str | None = None, port: int = 5001, relaunch: bool | int = True, *args: Any, **kwargs: Any
+    ) -> None:
+        kwargs.update(address=address, port=port, relaunch=relaunch)
+        super().__init__(*args, **kwargs)
+
+    @property
+    def isWorker(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def role(self) -> str:
+        """'worker'"""
+        return "worker"
+
+
+class Manager(ExecutorBase):
+    """Holds the workers of a machine."""
+
+    _role = "manager"
+
+    def __init__(
+        self,
+        address: str | None = None,
+        port: int = 5000,
+        relaunch: bool | int = 10,
+        allowExecutingUDF: bool | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.update(address=address, port=port, relaunch=relaunch, allowExecutingUDF=allowExecutingUDF)
+        super().__init__(*args, **kwargs)
+
+    @property
+    def isManager(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def role(self) -> str:
+        """'manager'"""
+        return "manager"
+
+
+class Router(ExecutorBase):
+    """Splits the grid into branches: routers, managers and workers stand below it."""
+
+    _role = "router"
+
+    def __init__(
+        self,
+        address: str | None = None,
+        port: int = 5001,
+        relaunch: bool | int = 5,
+        allowExecutingUDF: bool | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.update(address=address, port=port, relaunch=relaunch, allowExecutingUDF=allowExecutingUDF)
+        super().__init__(*args, **kwargs)
+
+    @property
+    def isRouter(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def role(self) -> str:
+        """'router'"""
+        return "router"
+
+
+class Orchestrator(ExecutorBase, TaskScheduler):
+    """The first executor of a grid, which it creates; lives in the process of the script that makes it.
+
+    Parameters: those of ExecutorBase, and
+      1. heartMonitorFrequency (number): seconds between two looks at whether the executors below are alive
+      2. heartbeatTolerance (number): seconds of silence after which one on another machine is taken to be gone
+      3. acceptManagers, acceptWorkers (None, bool): whether they may stand directly below; None: as the rules say
+    """
+
+    _role = "orchestrator"
+
+    def __init__(
+        self,
+        address: str | None = None,
+        port: int = 5000,
+        allowExecutingUDF: bool | None = False,
+        heartMonitorFrequency: float = 10,
+        heartbeatTolerance: float = 60,
+        acceptManagers: bool | None = None,
+        acceptWorkers: bool | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        rules = {**Globals.RULES, **(kwargs.get("rules") or {})}
+        kwargs.update(
+            address=address,
+            port=port,
+            allowExecutingUDF=allowExecutingUDF,
+            heartMonitorFrequency=heartMonitorFrequency,
+            heartbeatTolerance=heartbeatTolerance,
+            acceptManagers=rules.get("orchestrator_allow_managers") if acceptManagers is None else acceptManagers,
+            acceptWorkers=rules.get("orchestrator_allow_workers") if acceptWorkers is None else acceptWorkers,
+        )
+        super().__init__(*args, **kwargs)
+        self._node.launching.start_supervisor()
+
+    @property
+    def role(self) -> str:
+        """'orchestrator'"""
+        return "orchestrator"
+
+    @property
+    def isOrchestrator(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def gridPath(self) -> list[str]:
+        """The orchestrator's own name, alone: every way begins here."""
+        return [self.gridUniqueName]

@@ -1,0 +1,9 @@
+"""RequesterResponderBase: ask a peer and wait for its answer."""
+
+from __future__ import annotations
+
+from softgrid._api.transfer_base import TransferBase
+
+
+class RequesterResponderBase(TransferBase):
+    """Base of synchronous and asynchronous computations between executors. Cannot be made itself."""

@@ -1,0 +1,236 @@
+"""TransferBase: send work to any executor and collect what comes back; make others say things in the log."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from softgrid import Globals
+from softgrid._api.boundary import or_status, statuses_for_failures
+from softgrid._api.machine_management import MachineManagement
+from softgrid._model.errors import BadArgument
+from softgrid._node.transfers import TransferSpec
+from softgrid._state.receivers import managers_with_workers
+from softgrid._state.timeouts import wait_timeout
+
+RECEIVERS = """receivers are 'upgrid', 'routers', 'managers', 'workers', a grid unique name, or a list of these"""
+
+
+class TransferBase(MachineManagement):
+    """Everything by which executors reach each other. Cannot be made itself."""
+
+    def get_managers_to_workers_receivers_bounce_lists(self) -> tuple[list[str], list[list[str]]]:
+        """Give the managers below and, for each, its workers: ready to send to each manager once and bounce from there.
+
+        Returns
+          1. receivers (list): names of the managers
+          2. bounce (list): a list of names of workers for each of them
+        """
+        return managers_with_workers(self._node.tree)
+
+    def get_transfer_template(
+        self,
+        func: str | Callable[..., Any] | None = None,
+        args: tuple[Any, ...] | list[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
+        priority: float | None = 1,
+        bounce: Any = None,
+        promisePassword: str | None = None,
+        returnResult: bool = True,
+        storeResult: bool = False,
+        resultName: str | None = None,
+    ) -> dict[str, Any]:
+        """Give a dictionary that describes one call, to be changed at will and handed to ``transfer``.
+
+        Parameters
+          1. func (str, callable): what to run: a callable (lambdas, closures, bound methods and callable objects too),
+             source text of a function or lambda, or the name of a method of the executor or of a stored function
+          2. args (None, tuple, list): positional arguments
+          3. kwargs (None, dict): keyword arguments
+          4. priority (None, number): place in the receiver's queue, smaller first; None runs at once, beside the queue
+          5. bounce (None, str, list): see ``transfer``
+          6. promisePassword (None, str): password of a promise, whose queue is used then
+          7. returnResult (bool): whether the result comes back
+          8. storeResult (bool): whether it is kept at the receiver, in ``_executedStored[resultName]``
+          9. resultName (None, str): name under which it is kept; a result that comes back is then added to the list
+             ``_executedReturned[resultName]`` here, and without a name logged if nobody collects it
+
+        Returns
+          1. template (dict): the keys 'mode', 'function', 'args', 'kwargs', 'first_argument_executor', 'priority',
+             'promise_password', 'bounce_transfer', 'allow_bridging', 'result_handling' and the flags
+             'propagate_upgrid', 'propagate_routers', 'propagate_managers', 'propagate_workers' and
+             'propagate_recursive', by which the receiver passes the call on
+
+        >>> template = orchestrator.get_transfer_template(func=pow, args=(2, 10))
+        >>> orchestrator.transfer(template, receivers='workers', collect=True)
+        [1024]
+        """
+        return {
+            "mode": "execute",
+            "propagate_upgrid": False,
+            "propagate_routers": False,
+            "propagate_managers": False,
+            "propagate_workers": False,
+            "propagate_recursive": False,
+            "bounce_transfer": bounce,
+            "allow_bridging": True,
+            "function": func,
+            "first_argument_executor": None,
+            "promise_password": promisePassword,
+            "args": args,
+            "kwargs": kwargs,
+            "result_handling": {"return_result": returnResult, "store_result": storeResult, "result_name": resultName},
+            "priority": priority,
+        }
+
+    def get_transfer_wait_timeout(
+        self, transferTimeout: float = 10, multiplier: float = 3, pathLength: int | None = None
+    ) -> float:
+        """Give ``transferTimeout * ceil(pathLength / multiplier)``, in seconds.
+
+        Parameters
+          1. transferTimeout (number): seconds to wait for one transfer
+          2. multiplier (number): how many hops one such time is good for
+          3. pathLength (None, int): hops of the way; None: up to the orchestrator
+
+        >>> orchestrator.get_transfer_wait_timeout(10, multiplier=3, pathLength=4)
+        20.0
+        """
+        return wait_timeout(transferTimeout, multiplier, len(self.gridPath) if pathLength is None else pathLength)
+
+    def get_small_transfer_wait_timeout(self, pathLength: int | None = None) -> float:
+        """``get_transfer_wait_timeout`` with the rules ``timeout_short`` and ``timeout_short_multiplier``."""
+        rules = self._node.rules
+        return self.get_transfer_wait_timeout(rules["timeout_short"], rules["timeout_short_multiplier"], pathLength)
+
+    def get_big_transfer_wait_timeout(self, pathLength: int | None = None) -> float:
+        """``get_transfer_wait_timeout`` with the rules ``timeout_long`` and ``timeout_long_multiplier``."""
+        rules = self._node.rules
+        return self.get_transfer_wait_timeout(rules["timeout_long"], rules["timeout_long_multiplier"], pathLength)
+
+    @or_status
+    def transfer(
+        self,
+        transferKwargs: dict[str, Any] | list[dict[str, Any]],
+        receivers: Any,
+        allowBridging: bool | list[Any] | None = True,
+        bounce: Any = None,
+        collect: bool = False,
+        transferTimeout: float | None = None,
+        multiplier: float = Globals.maxint,
+    ) -> Any:
+        """Have a function run by other executors.
+
+        Parameters
+          1. transferKwargs (dict, list): what to run, see ``get_transfer_template``; a list has one for each receiver
+          2. receivers (str, list): 'upgrid', 'routers', 'managers', 'workers' (all below this executor), a grid unique
+             name, or a list of these; a list inside the list is a trajectory of connected executors whose last one is meant
+          3. allowBridging (None, bool, list): whether bridges may be used
+          4. bounce (None, str, list): one item for each receiver: None, or a name or list of names to which that receiver
+             passes the call on instead of running it; what travels to many workers of one manager then travels to it once
+          5. collect (bool): whether to wait for the results and return them
+          6. transferTimeout (None, number): seconds after which a result is no longer waited for; the call may run on
+          7. multiplier (number): the timeout is multiplied by ``ceil(len(gridPath) / multiplier)``
+
+        Returns
+          1. values (list, None, Collections.SoftgridStatus): with *collect* the results in the order of the receivers
+             (where one bounces, of those it bounced to); in the place of a result that did not come stands a failed
+             status that says why, with the transfer kwargs as data and the function's own exception, if it was one.
+             Without *collect*, None. A failed status alone when the transfer as a whole could not be made.
+
+        Blocks with *collect* until all receivers have answered, failed or died; otherwise until the data has left.
+        """
+        _check_bridging(allowBridging)
+        spec = TransferSpec(transferKwargs, receivers, bounce, bool(collect), transferTimeout, multiplier)
+        return statuses_for_failures(self._node.transfer(spec))
+
+    @property
+    def _executedReturned(self) -> dict[str, list[Any]]:
+        """Results that came back under a name: for each name the list of them, in the order in which they came."""
+        return self._node.returned_results
+
+    @property
+    def _executedStored(self) -> dict[str, Any]:
+        """Results that this executor was asked to keep: for each name the last one."""
+        return self._node.execution.stored_results
+
+    def log_and_transfer(  # type: ignore[override]
+        self,
+        logType: str,
+        message: Any,
+        data: Any = None,
+        tback: Any = None,
+        gridUniqueName: str | None = None,
+        utcTime: float | None = None,
+        transferRoute: list[str] | None = None,
+        logLocally: bool = True,
+    ) -> None:
+        """Log something here and send it up the grid, where the orchestrator logs it with its origin and time.
+
+        Parameters
+          1. logType (str): type of the record: 'debug', 'info', 'warn', 'error', 'critical' or one of ``logKwargs``
+          2. message (object): what to say
+          3. data (object): something to show with it, as text
+          4. tback (None, str, traceback.StackSummary): a traceback to show with it
+          5. gridUniqueName (None, str): who says it; None: this executor
+          6. utcTime (None, float): when it was said, seconds since the epoch; None: now
+          7. transferRoute (None, list): not to be given
+          8. logLocally (bool): whether to log it here too
+
+        Blocks only while more than a MiB of this executor's records is under way.
+        """
+        self._node.logs.say(
+            _checked_type(logType),
+            message,
+            data=data,
+            tback=_text_of(tback),
+            origin=gridUniqueName,
+            utc=utcTime,
+            locally=logLocally,
+        )
+
+    @or_status
+    def _log_elsewhere(self, receiver: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        template = self.get_transfer_template("log_and_transfer", args, kwargs, None, returnResult=False)
+        return statuses_for_failures(self._node.transfer(TransferSpec(template, receiver)))
+
+    def transfer_to_executor_and_log(  # type: ignore[override]
+        self,
+        receiver: Any,
+        logType: str,
+        message: Any,
+        tback: Any = None,
+        largs: tuple[Any, ...] | list[Any] | None = None,
+        lkwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Have other executors log something and send it up the grid from there.
+
+        Parameters
+          1. receiver (str, list): as the receivers of ``transfer``
+          2. logType (str), message (object), tback (None, str): as for ``log_and_transfer``
+          3. largs (None, list, tuple): further positional arguments of ``log_and_transfer``
+          4. lkwargs (None, dict): further keyword arguments of ``log_and_transfer``
+
+        Returns a failed status when it could not be sent, else None. Does not wait for the record to be written.
+        """
+        keywords = {**(lkwargs or {}), **({} if tback is None else {"tback": _text_of(tback)})}
+        return self._log_elsewhere(receiver, (_checked_type(logType), message, *(largs or ())), keywords)
+
+
+def _checked_type(log_type: object) -> str:
+    if not isinstance(log_type, str) or not log_type:
+        raise BadArgument("logType", log_type, "a string, e.g. 'info'")
+    return log_type
+
+
+def _text_of(tback: Any) -> str | None:
+    if tback is None or isinstance(tback, str):
+        return tback
+    return "".join(traceback.format_list(tback))
+
+
+def _check_bridging(allow: object) -> None:
+    items = allow if isinstance(allow, list) else [allow]
+    if not all(item is None or isinstance(item, bool) for item in items):
+        raise BadArgument("allowBridging", allow, "None, True, False or a list of these, one per receiver")

@@ -1,0 +1,360 @@
+"""The reactor of a process: readiness, timers, and whose turn it is to wait for them.
+
+Sleeping and being woken is most of what a round trip costs, so nobody is woken who need not be: a thread that waits for an
+answer takes the turn and polls for itself, and a background thread polls only while no other thread wants to. After a
+thread has given the turn back, the background thread keeps off for a moment (GRACE_S), because the next call is likely to
+follow at once.
+
+Only the thread that holds the turn runs callbacks, so callbacks never run beside each other.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from itertools import count
+from time import monotonic
+
+from softgrid._io.poller import READ, WRITE, open_poller
+
+GRACE_S = 0.003
+RESTING_AFTER_S = 0.02
+"""A thread that has waited this long for nothing lets the background thread sleep without looking up."""
+FOLLOW_S = 1.0
+
+
+class Waiter:
+    """Something a thread waits for; ``set`` may be called from any thread, once or more."""
+
+    __slots__ = ("_lock", "done")
+
+    def __init__(self) -> None:
+        self.done = False
+        self._lock: threading.Lock | None = None
+
+    def set(self) -> None:
+        """It has happened."""
+        self.done = True
+        lock = self._lock
+        if lock is not None:
+            _release(lock)
+
+    def clear(self) -> None:
+        """It may happen again."""
+        self.done = False
+
+    def block(self, timeout: float | None) -> None:
+        """Sleep until it has happened, in a thread that does not hold the turn."""
+        lock = self._lock = threading.Lock()
+        lock.acquire()
+        if not self.done:
+            lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
+        self._lock = None
+
+
+class Timer:
+    """A callback that is due at a time of the monotonic clock."""
+
+    __slots__ = ("callback", "due")
+
+    def __init__(self, due: float, callback: Callable[[], None]) -> None:
+        self.due = due
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Make it never happen; harmless when it has."""
+        self.callback = None
+
+
+def _release(lock: threading.Lock) -> None:
+    try:
+        lock.release()
+    except RuntimeError:  # it was free already
+        return
+
+
+def _print_bug(error: BaseException) -> None:
+    traceback.print_exception(type(error), error, error.__traceback__, file=sys.__stderr__)
+
+
+class Reactor:
+    """One per process."""
+
+    def __init__(self, on_bug: Callable[[BaseException], None] = _print_bug) -> None:
+        self._poller = open_poller()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._masks: dict[int, int] = {}
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._timer_order = count()
+        self._on_bug = on_bug
+        self._turn = threading.Lock()
+        self._holder: int | None = None
+        self._claims = 0
+        self._leads = 0
+        self._resting = False
+        self._background_leads = False
+        self._background: threading.Thread | None = None
+        self._standby = threading.Lock()
+        self._standby.acquire()
+        self._closed = False
+        self._main_thread = threading.main_thread().ident
+        self._shielded = False
+        self._interrupted = False
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self.watch(self._wake_read, self._on_wake)
+
+    # -- what is watched ------------------------------------------------------------------------------------------
+
+    def watch(self, fd: int, handler: Callable[[int], None], mask: int = READ) -> None:
+        """Call ``handler(mask)`` whenever *fd* is ready; any thread may say so."""
+        self._handlers[fd] = handler
+        self._masks[fd] = mask
+        self._poller.register(fd, mask)
+
+    def set_mask(self, fd: int, *, read: bool, write: bool) -> None:
+        """Say which readiness of *fd* matters now."""
+        mask = (READ if read else 0) | (WRITE if write else 0)
+        if self._masks.get(fd) not in (None, mask):
+            self._masks[fd] = mask
+            self._poller.modify(fd, mask)
+
+    def unwatch(self, fd: int) -> None:
+        """Forget *fd*; harmless when it is not watched. To be called before *fd* is closed."""
+        if self._handlers.pop(fd, None) is not None:
+            del self._masks[fd]
+            self._poller.unregister(fd)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """Run *callback* in the thread that holds the turn, *delay_s* seconds from now; any thread may ask."""
+        timer = Timer(monotonic() + delay_s, callback)
+        heapq.heappush(self._timers, (timer.due, next(self._timer_order), timer))
+        if self._holder != threading.get_ident():
+            self.wake()
+        return timer
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Run *callback* in the thread that holds the turn, soon."""
+        self.call_later(0.0, callback)
+
+    def wake(self) -> None:
+        """Make whoever polls look up."""
+        try:
+            os.write(self._wake_write, b"\0")
+        except (BlockingIOError, OSError):  # full: it is awake already; closed: nobody polls
+            return
+
+    def _on_wake(self, mask: int) -> None:
+        try:
+            os.read(self._wake_read, 4096)
+        except BlockingIOError:
+            return
+
+    # -- one turn -------------------------------------------------------------------------------------------------
+
+    def turn(self, timeout: float | None) -> bool:
+        """Poll once and run what is due; the caller holds the turn. False when nothing was ready in *timeout* seconds."""
+        timers = self._timers
+        if timers:
+            until = timers[0][0] - monotonic()
+            timeout = max(0.0, until) if timeout is None else max(0.0, min(timeout, until))
+        if self._shielded and self._holder == self._main_thread:
+            self._shielded = False
+            self._raise_interrupt()
+            events = self._poller.poll(timeout)
+            self._shielded = True
+        else:
+            events = self._poller.poll(timeout)
+        for fd, mask in events:
+            handler = self._handlers.get(fd)
+            if handler is not None:
+                try:
+                    handler(mask)
+                except Exception as error:
+                    self._on_bug(error)
+        if timers:
+            self._run_due()
+        return bool(events)
+
+    def _run_due(self) -> None:
+        now = monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            timer = heapq.heappop(self._timers)[2]
+            if timer.callback is not None:
+                try:
+                    timer.callback()
+                except Exception as error:
+                    self._on_bug(error)
+
+    # -- Ctrl-C ---------------------------------------------------------------------------------------------------
+
+    def defer_interrupt(self) -> bool:
+        """Called by the handler of Ctrl-C: True when the interrupt is kept until it can do no harm."""
+        if self._shielded:
+            self._interrupted = True
+        return self._shielded
+
+    def shield(self) -> bool:
+        """Keep Ctrl-C from cutting what the main thread does next in two; give the result to ``unshield``."""
+        if self._shielded or threading.get_ident() != self._main_thread:
+            return False
+        self._shielded = True
+        return True
+
+    def unshield(self, shielded: bool) -> None:
+        """End a shield; raises KeyboardInterrupt when one came meanwhile."""
+        if shielded:
+            self._shielded = False
+            self._raise_interrupt()
+
+    def _raise_interrupt(self) -> None:
+        if self._interrupted:
+            self._interrupted = False
+            raise KeyboardInterrupt
+
+    def holds_turn(self) -> bool:
+        """Whether the calling thread is running callbacks."""
+        return self._holder == threading.get_ident()
+
+    # -- whose turn it is -----------------------------------------------------------------------------------------
+
+    def wait(self, waiter: Waiter, timeout: float | None = None) -> bool:
+        """Block until *waiter* is set, polling meanwhile if nobody else does; False when *timeout* seconds ran out.
+
+        Must not be called from a callback.
+        """
+        if self.holds_turn():
+            raise RuntimeError("a callback must not wait: it holds the turn that it would wait for")
+        deadline = None if timeout is None else monotonic() + timeout
+        shielded = self.shield()
+        try:
+            while not waiter.done and not self._closed:
+                left = FOLLOW_S if deadline is None else min(FOLLOW_S, deadline - monotonic())
+                if left <= 0:
+                    break
+                if self._take_turn():
+                    self._lead(waiter, deadline)
+                else:
+                    self._follow(waiter, left)
+        finally:
+            self.unshield(shielded)
+        return waiter.done
+
+    def _follow(self, waiter: Waiter, timeout: float) -> None:
+        """Another thread polls: sleep until it has set the waiter, and look up now and then whether it still does."""
+        if threading.get_ident() != self._main_thread:
+            waiter.block(timeout)
+            return
+        self._shielded = False
+        self._raise_interrupt()
+        waiter.block(timeout)
+        self._shielded = True
+
+    def _take_turn(self) -> bool:
+        if self._turn.acquire(False):
+            return True
+        if not self._background_leads:
+            return False
+        self._claims += 1
+        try:
+            self.wake()
+            return self._turn.acquire(timeout=0.05)
+        finally:
+            self._claims -= 1
+
+    def _lead(self, waiter: Waiter, deadline: float | None) -> None:
+        self._holder = threading.get_ident()
+        try:
+            while not waiter.done and not self._closed:
+                longest = None if self._resting or self._background is None else RESTING_AFTER_S
+                if deadline is not None:
+                    left = deadline - monotonic()
+                    if left <= 0:
+                        return
+                    longest = left if longest is None else min(left, longest)
+                if not self.turn(longest) and self._background is not None:
+                    self._resting = True
+        finally:
+            self._leads += 1
+            self._holder = None
+            self._turn.release()
+            self._stop_resting()
+
+    def _stop_resting(self) -> None:
+        if self._resting:
+            self._resting = False
+            _release(self._standby)
+
+    def poll_now(self) -> None:
+        """Run what is ready without waiting, if the turn is free."""
+        if self._turn.acquire(False):
+            self._holder = threading.get_ident()
+            try:
+                self.turn(0)
+            finally:
+                self._leads += 1
+                self._holder = None
+                self._turn.release()
+
+    def start_background(self) -> None:
+        """From now on a background thread polls while nobody else does."""
+        if self._background is None and not self._closed:
+            self._background = threading.Thread(target=self._run_background, name="softgrid-reactor", daemon=True)
+            self._background.start()
+
+    def _run_background(self) -> None:
+        while not self._closed:
+            self._stand_by()
+            if not self._claims and self._turn.acquire(False):
+                self._holder = threading.get_ident()
+                self._background_leads = True
+                try:
+                    while not self._claims and not self._closed:
+                        self.turn(None)
+                finally:
+                    self._background_leads = False
+                    self._holder = None
+                    self._turn.release()
+
+    def _stand_by(self) -> None:
+        """Return when no other thread has held the turn for a moment."""
+        while not self._closed:
+            seen = self._leads
+            self._standby.acquire(timeout=-1 if self._resting else GRACE_S)
+            if not self._turn.locked() and self._leads == seen:
+                return
+
+    def close(self) -> None:
+        """Stop polling for good and let every waiting thread go."""
+        if self._closed:
+            return
+        self._closed = True
+        self.wake()
+        _release(self._standby)
+        background = self._background
+        if background is not None and background is not threading.current_thread():
+            background.join(1.0)
+        has_turn = self.holds_turn() or self._turn.acquire(timeout=1.0)
+        for fd in list(self._handlers):
+            self.unwatch(fd)
+        if not has_turn:  # somebody is stuck in a callback: leave the descriptors to the end of the process
+            return
+        self._poller.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def abandon(self) -> None:
+        """In a forked child: drop everything that belongs to the parent's reactor, touching none of its descriptors."""
+        self._handlers.clear()
+        self._masks.clear()
+        self._closed = True
+        self._poller.close()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed

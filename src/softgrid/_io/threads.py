@@ -1,0 +1,83 @@
+"""Daemon threads that wait for something to do, so that starting a piece of work costs no new thread."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+Work = Callable[[], None]
+
+
+class IdleThreads:
+    """Runs each piece of work in a thread of its own, at once; threads that are done wait for the next."""
+
+    def __init__(self, name: str, idle_limit: int = 8) -> None:
+        self._name = name
+        self._idle_limit = idle_limit
+        self._idle: list[tuple[threading.Lock, deque[Work]]] = []
+        self._lock = threading.Lock()
+
+    def run(self, work: Work) -> None:
+        """Run *work* in another thread; what it raises is its own business."""
+        with self._lock:
+            waiting = self._idle.pop() if self._idle else None
+        if waiting is None:
+            threading.Thread(target=self._serve, args=(work,), name=self._name, daemon=True).start()
+            return
+        signal, inbox = waiting
+        inbox.append(work)
+        signal.release()
+
+    def _serve(self, work: Work) -> None:
+        signal: threading.Lock = threading.Lock()
+        signal.acquire()
+        inbox: deque[Work] = deque()
+        while True:
+            work()
+            del work
+            with self._lock:
+                if len(self._idle) >= self._idle_limit:
+                    return
+                self._idle.append((signal, inbox))
+            signal.acquire()
+            work = inbox.popleft()
+
+
+class Serial:
+    """Runs pieces of work one after the other, in the order given, in one thread that is started when first needed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._inbox: deque[Work] = deque()
+        self._lock = threading.Lock()
+        self._is_running = False
+        self._idle = threading.Event()
+        self._idle.set()
+
+    def run(self, work: Work) -> None:
+        """Run *work* after what was given before."""
+        with self._lock:
+            self._inbox.append(work)
+            if self._is_running:
+                return
+            self._is_running = True
+            self._idle.clear()
+        threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            with self._lock:
+                if not self._inbox:
+                    self._is_running = False
+                    self._idle.set()
+                    return
+                work = self._inbox.popleft()
+            work()
+
+    def drain(self, timeout: float) -> bool:
+        """Block until everything given has run, at most *timeout* seconds."""
+        return self._idle.wait(timeout)
+
+    def __len__(self) -> int:
+        return len(self._inbox)

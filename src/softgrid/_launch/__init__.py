@@ -1,0 +1,1 @@
+"""Getting executor processes onto a machine, and off it again."""

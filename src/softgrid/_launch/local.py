@@ -1,0 +1,127 @@
+"""An executor's line to the supervisor of its machine: ask for processes, be told how they fare.
+
+The executor that makes a grid starts the supervisor; every executor that was forked by one inherits its line to it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from softgrid._io.lifeline import kill_group
+from softgrid._io.link import Link
+from softgrid._io.reactor import Reactor
+from softgrid._launch.messages import MessageReader, send_message
+from softgrid._launch.supervisor import COOKIE
+from softgrid._model.errors import LaunchFailed
+from softgrid._wire.control import Message
+
+_BOOT = "import sys; sys.path[:0] = {path!r}; from softgrid._api.child import supervise; supervise({descriptor})"
+
+OnEvent = Callable[[Message], None]
+
+
+class SupervisorLine:
+    """Requests to one supervisor, and its news by token."""
+
+    def __init__(self, sock: socket.socket, reactor: Reactor, *, pid: int | None = None) -> None:
+        self._reactor = reactor
+        self._tokens = count(1)
+        self._listeners: dict[int, OnEvent] = {}
+        self._pid = pid
+        self._link = Link(sock, reactor, MessageReader(self._on_message), self._on_closed, passes_descriptors=True)
+        self._link.open()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the supervisor can be asked."""
+        return not self._link.closed
+
+    def fork(self, spec: dict[str, Any], link_end: socket.socket, on_event: OnEvent) -> int:
+        """Ask for an executor whose link to its upgrid is *link_end*; its news go to *on_event*. Gives its token."""
+        token = next(self._tokens)
+        self._listeners[token] = on_event
+        send_message(self._link, {"op": "fork", "token": token, "spec": spec}, [link_end.detach()])
+        return token
+
+    def kill(self, pid: int) -> None:
+        """Ask for the end of an executor and its process group."""
+        send_message(self._link, {"op": "kill", "pid": pid})
+
+    def end(self, timeout: float) -> None:
+        """Ask the supervisor to end everything it started and itself, and see it go; only for who started it."""
+        send_message(self._link, {"op": "end"})
+        if self._pid is None:
+            return
+        _await_end(self._pid, timeout)
+        self._link.close()
+
+    def abandon(self) -> None:
+        """In a forked process: let go of the parent's line."""
+        self._link.abandon()
+
+    def _on_message(self, link: Link, message: Message, descriptors: list[int]) -> None:
+        token = message.get("token")
+        listener = self._listeners.get(token) if isinstance(token, int) else None
+        if listener is not None:
+            if message["op"] in ("exited", "failed"):
+                del self._listeners[token]
+            listener(message)
+
+    def _on_closed(self, link: Link, reason: str) -> None:
+        listeners, self._listeners = self._listeners, {}
+        for token, listener in listeners.items():
+            listener({"op": "exited", "token": token, "pid": None, "code": None, "signal": None, "peak_kib": 0, "tail": []})
+
+
+def _await_end(pid: int, timeout: float) -> None:
+    """Reap the supervisor; one that does not end in time is killed, and the kernel ends its executors with it."""
+    import signal
+    from time import monotonic, sleep
+
+    deadline = monotonic() + timeout
+    pause = 0.001
+    while True:
+        try:
+            ended, _ = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if ended:
+            return
+        if monotonic() > deadline:
+            kill_group(pid, signal.SIGKILL)
+            deadline += timeout
+        sleep(pause)
+        pause = min(0.02, pause * 1.5)
+
+
+def start_supervisor(reactor: Reactor, executable: str | None = None) -> SupervisorLine:
+    """Start the supervisor of this machine under this process; raises LaunchFailed."""
+    mine, theirs = socket.socketpair()
+    command = executable or sys.executable
+    root = str(Path(__file__).resolve().parents[2])
+    cookie = secrets.token_hex(16)
+    theirs.set_inheritable(True)
+    boot = _BOOT.format(path=[root], descriptor=theirs.fileno())
+    try:
+        pid = os.posix_spawnp(command, [command, "-c", boot], {**os.environ, COOKIE: cookie})
+    except (OSError, ValueError) as error:
+        mine.close()
+        raise LaunchFailed("start the supervisor", f"{command}: {error}", is_final=True) from None
+    finally:
+        theirs.close()
+    line = SupervisorLine(mine, reactor, pid=pid)
+    send_message(line._link, {"op": "begin", "path": _import_path(root), "cookie": cookie})
+    return line
+
+
+def _import_path(root: str) -> list[str]:
+    """Where executors of this machine look for modules: where this process does, so that the user's own are found."""
+    path = [os.path.abspath(entry) for entry in sys.path]
+    return path if root in path else [*path, root]

@@ -1,0 +1,270 @@
+"""The supervisor of one machine: forks the executors of a grid there, reaps them, and tells what each died of.
+
+It is one small single-threaded process that runs no user code, so that a fork is cheap and safe: a warm interpreter with
+everything an executor needs, copied in two milliseconds. It has no name on the grid. Executors ask it over a socket pair
+each; whoever asked for a child is told when it ends, and when an asker is gone its children go too. When the process that
+started it is gone it ends everything it started and itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from softgrid._io.lifeline import become_subreaper, children_of, hold_on_to, kill_group, processes_with
+from softgrid._io.link import Link
+from softgrid._io.reactor import Reactor
+from softgrid._launch.messages import MessageReader, send_message
+from softgrid._wire.control import Message
+
+COOKIE = "SOFTGRID_GRID"
+TAIL_LINES = 20
+OUTPUT_CHUNK = 65536
+
+RunChild = Callable[[dict[str, Any], socket.socket, socket.socket], NoReturn]
+"""What a forked executor does: its spec, the socket to its upgrid, the socket to the supervisor."""
+
+
+@dataclass(eq=False)
+class Child:
+    """An executor process that was forked here."""
+
+    pid: int
+    token: int
+    asker: Link
+    lifeline: int
+    output: int
+    channel: Link
+    tail: deque[bytes] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    unfinished_line: bytes = b""
+
+
+class Supervisor:
+    """Owns the processes of one grid on one machine."""
+
+    def __init__(self, root: socket.socket, run_child: RunChild) -> None:
+        self._run_child = run_child
+        self._reactor = Reactor()
+        self._reader = MessageReader(self._on_message)
+        self._children: dict[int, Child] = {}
+        self._adopted: set[int] = set()
+        self._cookie = ""
+        self._ends = False
+        self._root = self._add_link(root)
+        self._signals = self._watch_signals()
+
+    def _add_link(self, sock: socket.socket) -> Link:
+        link = Link(sock, self._reactor, self._reader, self._on_link_closed, passes_descriptors=True)
+        link.open()
+        return link
+
+    def _watch_signals(self) -> tuple[int, int]:
+        read_end, write_end = os.pipe()
+        os.set_blocking(read_end, False)
+        os.set_blocking(write_end, False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.signal(signal.SIGTERM, self._on_terminate)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._reactor.watch(read_end, self._on_signal)
+        return read_end, write_end
+
+    def _on_terminate(self, number: int, frame: object) -> None:
+        self._ends = True
+
+    def _on_signal(self, mask: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._signals[0], 4096)
+        self._reap()
+
+    def run(self) -> None:
+        """Serve until the process that started this one is gone or says so."""
+        while not self._ends:
+            self._reactor.turn(None)
+        self._end_everything()
+
+    # -- messages -------------------------------------------------------------------------------------------------
+
+    def _on_message(self, link: Link, message: Message, descriptors: list[int]) -> None:
+        op = message["op"]
+        if op == "fork" and len(descriptors) == 1:
+            self._fork(link, message["token"], message["spec"], descriptors[0])
+        elif op == "begin" and link is self._root:
+            self._begin(message)
+        elif op == "kill" and message["pid"] in self._children:
+            kill_group(message["pid"])
+        elif op == "end" and link is self._root:
+            self._ends = True
+
+    def _begin(self, message: Message) -> None:
+        sys.path[:] = message["path"]
+        self._cookie = message["cookie"]
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        gc.collect()
+        gc.freeze()
+        self._reactor.call_later(0.2, lambda: None if become_subreaper() else None)
+
+    def _on_link_closed(self, link: Link, reason: str) -> None:
+        if link is self._root:
+            self._ends = True
+            return
+        for child in list(self._children.values()):
+            if child.asker is link:
+                kill_group(child.pid)
+
+    # -- a child's life -------------------------------------------------------------------------------------------
+
+    def _fork(self, asker: Link, token: int, spec: dict[str, Any], link_end: int) -> None:
+        ends: list[int] = [link_end]
+        try:
+            mine, theirs = socket.socketpair()
+            lifeline_read, lifeline_write = os.pipe()
+            output_read, output_write = os.pipe()
+            ends += [lifeline_read, output_write]
+            pid = os.fork()
+        except OSError as error:
+            for end in ends:
+                os.close(end)
+            send_message(asker, {"op": "failed", "token": token, "reason": f"fork: {error.strerror}"})
+            return
+        if pid == 0:
+            self._become_child(spec, link_end, theirs, lifeline_read, output_write)
+        for end in ends:
+            os.close(end)
+        theirs.close()
+        os.set_blocking(output_read, False)
+        child = Child(pid, token, asker, lifeline_write, output_read, self._add_link(mine))
+        self._children[pid] = child
+        self._reactor.watch(output_read, lambda mask: self._on_output(child))
+        send_message(asker, {"op": "forked", "token": token, "pid": pid})
+
+    def _become_child(
+        self, spec: dict[str, Any], link_end: int, channel: socket.socket, lifeline: int, output: int
+    ) -> NoReturn:
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.setsid()
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0, inheritable=True)
+            os.dup2(output, 1, inheritable=True)
+            os.dup2(output, 2, inheritable=True)
+            self._reactor.abandon()
+            _close_all_but({0, 1, 2, link_end, channel.fileno(), lifeline})
+            hold_on_to(lifeline)
+            gc.enable()
+            self._run_child(spec, socket.socket(fileno=link_end), channel)
+        except BaseException:
+            import traceback
+
+            os.write(2, traceback.format_exc().encode())
+        finally:
+            os._exit(70)
+
+    def _on_output(self, child: Child) -> None:
+        if child.asker.is_full:
+            self._reactor.set_mask(child.output, read=False, write=False)
+            self._reactor.call_later(0.02, lambda: self._reactor.set_mask(child.output, read=True, write=False))
+            return
+        self._read_output(child)
+
+    def _read_output(self, child: Child) -> bool:
+        try:
+            data = os.read(child.output, OUTPUT_CHUNK)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._reactor.unwatch(child.output)
+            return False
+        *lines, child.unfinished_line = (child.unfinished_line + data).split(b"\n")
+        child.unfinished_line = child.unfinished_line[-OUTPUT_CHUNK:]
+        child.tail.extend(line[-2000:] for line in lines[-TAIL_LINES:])
+        if not child.asker.closed:
+            text = data.decode(errors="replace")
+            send_message(child.asker, {"op": "output", "token": child.token, "text": text})
+        return True
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._adopted.discard(pid)
+            child = self._children.pop(pid, None)
+            if child is not None:
+                self._bury(child, status, usage.ru_maxrss)
+
+    def _bury(self, child: Child, status: int, peak_kib: int) -> None:
+        kill_group(child.pid)
+        self._end_orphans()
+        while self._read_output(child):
+            pass
+        if child.unfinished_line:
+            child.tail.append(child.unfinished_line[-2000:])
+        self._reactor.unwatch(child.output)
+        os.close(child.output)
+        os.close(child.lifeline)
+        child.channel.close("its process is gone")
+        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        send_message(
+            child.asker,
+            {
+                "op": "exited",
+                "token": child.token,
+                "pid": child.pid,
+                "code": os.WEXITSTATUS(status) if number is None else None,
+                "signal": number,
+                "peak_kib": peak_kib,
+                "tail": [line.decode(errors="replace") for line in child.tail],
+            },
+        )
+
+    def _end_orphans(self) -> None:
+        """End what a dead executor left behind: this process is its heir. What it had let go of in life may live on."""
+        for pid in children_of(os.getpid()) - set(self._children) - self._adopted:
+            kill_group(pid)
+            self._adopted.add(pid)
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def _end_everything(self) -> None:
+        """Leave no process of the grid on this machine, whatever it did to get away."""
+        for pid in self._children:
+            kill_group(pid)
+        own = os.getpid()
+        for _ in range(20):
+            leftovers = {pid for pid in processes_with(COOKIE, self._cookie) if pid != own} if self._cookie else set()
+            leftovers |= children_of(own)
+            for pid in leftovers:
+                kill_group(pid)
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            if not leftovers:
+                return
+            self._reactor.turn(0.01)
+
+
+def _close_all_but(kept: set[int]) -> None:
+    low = 0
+    for descriptor in sorted(kept):
+        if descriptor > low:  # an empty range would close everything: close_range(2) takes -1 for the last one
+            os.closerange(low, descriptor)
+        low = descriptor + 1
+    os.closerange(low, max(low, os.sysconf("SC_OPEN_MAX")))

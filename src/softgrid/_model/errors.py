@@ -1,0 +1,107 @@
+"""What can go wrong, by cause. Code below the facade raises these; ``_api.boundary`` turns them into statuses.
+
+    SoftgridError
+     ├─ BadArgument       the caller gave something that cannot be meant        (also ValueError)
+     │   ├─ MalformedName     a grid unique name that does not parse
+     │   ├─ Duplicate         the name is taken and ``replace`` is off
+     │   └─ Missing           nothing is kept under that name                   (also KeyError)
+     ├─ Refused           a rule or a role forbids it
+     ├─ NoRoute           nobody of that name is on the grid
+     ├─ PeerLost          the executor is gone; says of what, and how far it got
+     ├─ TimedOut          the time given ran out; tracking was dropped
+     ├─ Unserializable    a value cannot travel; names the part of it
+     ├─ Undecodable       bytes that are not what they should be
+     ├─ RemoteFailure     the function itself raised on the other side
+     ├─ LaunchFailed      an executor did not come up; says at which step
+     ├─ PortTaken         no port to be had
+     ├─ HandshakeFailed   the peer is not who it should be, or is not softgrid
+     └─ Closed            this executor has left its grid
+"""
+
+from __future__ import annotations
+
+
+class SoftgridError(Exception):
+    """Base of everything softgrid raises on purpose."""
+
+
+class BadArgument(SoftgridError, ValueError):
+    """A parameter that cannot be meant: says its name, what was given and what is accepted."""
+
+    def __init__(self, parameter: str, given: object, accepted: str) -> None:
+        super().__init__(f"{parameter}: got {shorten(given)}, accepted is {accepted}")
+        self.parameter = parameter
+
+
+class MalformedName(BadArgument):
+    """A grid unique name that does not parse."""
+
+
+class Duplicate(BadArgument):
+    """The name is taken and replacing was not asked for."""
+
+
+class Missing(BadArgument, KeyError):
+    """Nothing is kept under that name."""
+
+    __str__ = Exception.__str__
+
+
+class Refused(SoftgridError):
+    """A rule or a role forbids it."""
+
+
+class NoRoute(SoftgridError):
+    """Nobody of that name is on the grid."""
+
+
+class PeerLost(SoftgridError):
+    """The executor is gone."""
+
+
+class TimedOut(SoftgridError):
+    """The time given ran out; the answer is no longer awaited."""
+
+
+class Unserializable(SoftgridError):
+    """A value cannot travel."""
+
+
+class Undecodable(SoftgridError):
+    """Bytes that are not what they should be."""
+
+
+class RemoteFailure(SoftgridError):
+    """The function raised on the other side and its exception could not travel as itself."""
+
+
+class LaunchFailed(SoftgridError):
+    """An executor did not come up."""
+
+    def __init__(self, step: str, reason: str, *, is_final: bool = False) -> None:
+        super().__init__(f"launch failed at step '{step}': {reason}")
+        self.step = step
+        self.reason = reason
+        self.is_final = is_final
+
+
+class PortTaken(SoftgridError):
+    """No port to be had."""
+
+
+class HandshakeFailed(SoftgridError):
+    """The peer did not prove that it belongs here."""
+
+
+class Closed(SoftgridError):
+    """This executor has left its grid."""
+
+
+def shorten(value: object, limit: int = 120) -> str:
+    """Give the repr of *value* on one line, cut to *limit* characters; never raises."""
+    try:
+        text = repr(value)
+    except Exception as error:
+        text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,1 @@
+"""One running executor: the brain and the hands put together behind one lock."""

@@ -1,0 +1,123 @@
+"""Questions between executors that are not work of users: an explicit table of methods, JSON both ways.
+
+An answer may be given later and from any thread, so that no callback ever waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from softgrid._io.reactor import Reactor, Waiter
+from softgrid._model.errors import LaunchFailed, NoRoute, PeerLost, SoftgridError, TimedOut, Undecodable
+from softgrid._model.names import node_id
+from softgrid._node.switch import Switch
+from softgrid._state.inflight import Batch, InFlight
+from softgrid._wire.control import Message, decode_control, encode_control
+from softgrid._wire.framing import Kind
+
+Answer = Callable[[Message], None]
+Method = Callable[[Message, int, Answer], None]
+"""Takes the question, who asked, and how to answer."""
+
+Notice = Callable[[Any, Message, int], None]
+"""Takes the link it came over, the message, and its source."""
+
+
+class Control:
+    """Asks and answers."""
+
+    def __init__(self, switch: Switch, reactor: Reactor, inflight: InFlight, me: int) -> None:
+        self._switch = switch
+        self._reactor = reactor
+        self._inflight = inflight
+        self._me = me
+        self.methods: dict[str, Method] = {}
+        self.notices: dict[str, Notice] = {}
+
+    def ask(self, name: str, message: Message, on_answer: Callable[[Message | SoftgridError], None]) -> None:
+        """Put a question to the executor *name*; *on_answer* is called once, maybe at once, maybe from another thread."""
+        target = node_id(name)
+        batch = Batch([name], [message])
+        batch.on_done = lambda: on_answer(self._read(batch))
+        if target != self._me and self._switch.hop_to(target) is None:
+            batch.fill(0, NoRoute(f"nobody named {name} is on the grid"))
+            return
+        message_id = self._inflight.open(batch, 0, target)
+        self._switch.send_parts(Kind.CONTROL, target, message_id, [encode_control(message)])
+
+    def ask_and_wait(self, name: str, message: Message, timeout: float) -> Message:
+        """Put a question and block until it is answered; raises what went wrong."""
+        waiter = Waiter()
+        answers: list[Message | SoftgridError] = []
+
+        def on_answer(answer: Message | SoftgridError) -> None:
+            answers.append(answer)
+            waiter.set()
+
+        self.ask(name, message, on_answer)
+        if not self._reactor.wait(waiter, timeout):
+            raise TimedOut(f"no answer from {name} to '{message['op']}' within {timeout:g} s")
+        if isinstance(answers[0], SoftgridError):
+            raise answers[0]
+        return answers[0]
+
+    def tell(self, name: str, message: Message) -> None:
+        """Send something that is not answered."""
+        self.tell_id(node_id(name), message)
+
+    def tell_id(self, target: int, message: Message) -> None:
+        """Send something that is not answered to an executor known by its id."""
+        self._switch.send_parts(Kind.CONTROL, target, self._inflight.new_id(), [encode_control(message)])
+
+    def tell_neighbour(self, link: Any, message: Message) -> None:
+        """Send something to whoever is at the other end of *link*."""
+        from softgrid._wire.framing import frame
+
+        link.send(frame(Kind.CONTROL, 0, 0, 0, encode_control(message)))
+
+    def _read(self, batch: Batch) -> Message | SoftgridError:
+        outcome = batch.outcomes[0]
+        if isinstance(outcome, SoftgridError):
+            return outcome
+        try:
+            answer = decode_control(outcome or b"")
+        except Undecodable as error:
+            return error
+        return _error_from(answer) if answer["op"] == "error" else answer
+
+    def on_control(self, link: Any, source: int, message_id: int, body: bytes) -> None:
+        """Take a CONTROL message from the wire."""
+        message = decode_control(body)
+        op = message["op"]
+        if op in ("answer", "error"):
+            self._inflight.settle(message_id, source, body)
+            return
+        notice = self.notices.get(op)
+        if notice is not None:
+            notice(link, message, source)
+            return
+        method = self.methods.get(op)
+        if method is None:
+            self._answer(source, message_id, {"op": "error", "reason": f"no control method is named '{op}'"})
+            return
+        try:
+            method(message, source, lambda answer: self._answer(source, message_id, answer))
+        except SoftgridError as error:
+            self._answer(source, message_id, error_message(error))
+
+    def _answer(self, source: int, message_id: int, answer: Message) -> None:
+        self._switch.send_parts(Kind.CONTROL, source, message_id, [encode_control({"op": "answer", **answer})])
+
+
+def error_message(error: SoftgridError) -> Message:
+    """Give an error as an answer."""
+    return {"op": "error", "reason": str(error), "is_lost": isinstance(error, PeerLost)}
+
+
+def _error_from(answer: Message) -> SoftgridError:
+    reason = str(answer.get("reason"))
+    return PeerLost(reason) if answer.get("is_lost") else SoftgridError(reason)
+
+
+__all__ = ["Control", "LaunchFailed", "error_message"]

@@ -1,0 +1,222 @@
+"""Running functions for others: allowed? resolved? run, answered.
+
+Calls with a priority wait in the queue and run one at a time in the thread that serves it (the main thread of a launched
+executor); calls with priority None run at once in a thread of their own. Whatever a call does, its caller is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from softgrid._io.link import Link
+from softgrid._io.reactor import Reactor, Waiter
+from softgrid._io.threads import IdleThreads
+from softgrid._model.errors import SoftgridError, Undecodable
+from softgrid._model.rules import Rules
+from softgrid._node.functions import FunctionTable, UnknownDigest
+from softgrid._node.switch import Switch
+from softgrid._state.workqueue import WorkQueue, check_priority
+from softgrid._wire.calls import (
+    FIRST_ARGUMENT,
+    RETURN,
+    STORE,
+    Call,
+    decode_call,
+    encode_exception,
+    encode_refusal,
+    encode_result,
+)
+from softgrid._wire.framing import Kind, Parts
+from softgrid._wire.functions import FunctionName, PickledFunction
+
+POLL_EVERY_S = 0.002
+
+
+@dataclass(eq=False)
+class Task:
+    """A call that waits to be run, or is running."""
+
+    source: int
+    message_id: int
+    call: Call
+
+    def label(self) -> str:
+        function = self.call.function
+        if isinstance(function, FunctionName):
+            return function.name
+        return "a function"
+
+
+class Execution:
+    """Takes calls, runs them, answers them."""
+
+    def __init__(
+        self,
+        owner: object,
+        switch: Switch,
+        reactor: Reactor,
+        rules: Rules,
+        functions: FunctionTable,
+        *,
+        allows_udf: bool,
+        on_event: Callable[[str, str], None],
+        on_options: Callable[[Task], bool],
+    ) -> None:
+        self._owner = owner
+        self._switch = switch
+        self._reactor = reactor
+        self._rules = rules
+        self._functions = functions
+        self.allows_udf = allows_udf
+        self._on_event = on_event
+        self._on_options = on_options
+        self._queue: WorkQueue[Task] = WorkQueue()
+        self._beside = IdleThreads("softgrid-beside")
+        self._parked: dict[bytes, list[Task]] = {}
+        self.work = Waiter()
+        self.serve_elsewhere: Callable[[], None] | None = None
+        self.after_run: Callable[[], None] | None = None
+        self.stored_results: dict[str, Any] = {}
+        self.finished = self.failed = 0
+        self.busy_s = 0.0
+
+    @property
+    def queued(self) -> int:
+        """How many calls wait in the queue."""
+        return len(self._queue)
+
+    # -- a call arrives -------------------------------------------------------------------------------------------
+
+    def on_call(self, link: Link, source: int, message_id: int, body: bytes) -> None:
+        """Take a CALL from the wire."""
+        try:
+            task = Task(source, message_id, decode_call(body))
+        except Undecodable as error:
+            self.refuse(source, message_id, str(error))
+            return
+        if task.call.options and self._on_options(task):
+            return
+        self.accept(task)
+
+    def accept(self, task: Task) -> None:
+        """Queue a call, or run it beside the queue, or refuse it."""
+        call = task.call
+        if not self.allows_udf and self._functions.is_users(call.function):
+            self.refuse(
+                task.source,
+                task.message_id,
+                "this executor runs no functions of users "
+                "(rules '<role>_allow_executing_udf', parameter allowExecutingUDF)",
+            )
+            return
+        try:
+            priority = check_priority(call.priority, self._rules)
+        except SoftgridError as error:
+            self.refuse(task.source, task.message_id, str(error))
+            return
+        if priority is None:
+            self._beside.run(lambda: self.run(task))
+            return
+        self._queue.push(priority, task)
+        self.work.set()
+        if self.serve_elsewhere is not None:
+            self.serve_elsewhere()
+
+    def refuse(self, source: int, message_id: int, reason: str) -> None:
+        """Answer a call that is not run."""
+        self.failed += 1
+        self._switch.send_parts(Kind.RESULT, source, message_id, [encode_refusal(reason)])
+
+    # -- the queue ------------------------------------------------------------------------------------------------
+
+    def run_queue(self) -> None:
+        """Run what is queued until nothing is; for one thread at a time."""
+        polled = perf_counter()
+        while (task := self._queue.take_next()) is not None:
+            try:
+                self.run(task)
+            finally:
+                self._queue.finish()
+            now = perf_counter()
+            if now - polled > POLL_EVERY_S:
+                self._reactor.poll_now()
+                polled = now
+
+    # -- one call -------------------------------------------------------------------------------------------------
+
+    def run(self, task: Task) -> None:
+        """Run a call and answer it, whatever happens."""
+        started = perf_counter()
+        self._on_event("execution_started", task.label())
+        try:
+            parts = self._outcome(task)
+        except UnknownDigest:
+            self._ask_for_function(task)
+            return
+        self.busy_s += perf_counter() - started
+        self._on_event("execution_finished", task.label())
+        if self.after_run is not None:
+            self.after_run()
+        waiter = self._switch.send_parts(Kind.RESULT, task.source, task.message_id, parts)
+        if waiter is not None and not self._reactor.holds_turn():
+            self._reactor.wait(waiter)
+
+    def _outcome(self, task: Task) -> Parts:
+        call = task.call
+        try:
+            resolved = self._functions.resolve(call.function)
+            args, kwargs = call.arguments()
+        except UnknownDigest:
+            raise
+        except SoftgridError as error:
+            self.failed += 1
+            return [encode_refusal(str(error))]
+        except BaseException as error:
+            self.failed += 1
+            return [encode_refusal(f"the function or its arguments cannot be read here: {type(error).__name__}: {error}")]
+        if call.flags & FIRST_ARGUMENT or resolved.wants_executor:
+            args = (self._owner, *args)
+        try:
+            value = resolved.function(*args, **kwargs)
+        except BaseException as error:
+            self.failed += 1
+            return [encode_exception(error)]
+        finally:
+            args = kwargs = None  # type: ignore[assignment]
+        self.finished += 1
+        if call.flags & STORE and call.options.get("result_name"):
+            self.stored_results[call.options["result_name"]] = value
+        if not call.flags & RETURN:
+            value = None
+        try:
+            return encode_result(value)
+        except Exception as error:
+            self.failed += 1
+            self.finished -= 1
+            return [encode_refusal(f"the function ran, but {error}", was_run=True)]
+
+    # -- functions that are not here ------------------------------------------------------------------------------
+
+    def _ask_for_function(self, task: Task) -> None:
+        function = task.call.function
+        assert isinstance(function, PickledFunction)
+        self._parked.setdefault(function.digest, []).append(task)
+        if len(self._parked[function.digest]) == 1:
+            self.ask_for(task.source, function.digest)
+
+    def ask_for(self, source: int, digest: bytes) -> None:
+        """Ask a caller for a function that it believes to be here; set by the node."""
+        raise NotImplementedError
+
+    def on_function(self, digest: bytes, body: bytes | None) -> None:
+        """A function that was asked for has come, or will not."""
+        for task in self._parked.pop(digest, []):
+            if body is None:
+                self.refuse(task.source, task.message_id, "its function is no longer kept by the caller; send it again")
+                continue
+            task.call.function = PickledFunction(digest, body)
+            self.accept(task)
+

@@ -1,0 +1,60 @@
+"""One call that becomes many on the way: bounced by its first receiver, or propagated by whoever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from softgrid._io.link import Link
+from softgrid._model.errors import SoftgridError
+from softgrid._model.names import node_id
+from softgrid._node.execution import Task
+from softgrid._node.switch import Switch
+from softgrid._state.receivers import propagation
+from softgrid._state.tree import Tree
+from softgrid._wire.calls import without_options
+from softgrid._wire.control import encode_control
+from softgrid._wire.framing import Kind
+
+
+class FanOut:
+    """Passes calls on to several receivers."""
+
+    def __init__(self, tree: Tree[Link], switch: Switch) -> None:
+        self._tree = tree
+        self._switch = switch
+        self.accept: Callable[[Task], None] = lambda task: None
+
+    def on_options(self, task: Task) -> bool:
+        """Look at a call's options before it is run; True when it is not to be run here."""
+        options = task.call.options
+        bounce = options.get("bounce")
+        if isinstance(bounce, list):
+            self._bounce(task, bounce)
+            return True
+        if "propagate" in options:
+            self._propagate(task)
+        return False
+
+    def _bounce(self, task: Task, names: list[str]) -> None:
+        """Send the call on to each of *names*, in the name of its caller, who gets the answers directly."""
+        body = without_options(task.call, "bounce")
+        for name in names:
+            target = node_id(name)
+            if target == self._tree.node_id:
+                self._switch.send_parts(Kind.CALL, target, task.message_id, [body], task.source)
+                continue
+            try:
+                self._tree.check_reachable(name)
+            except SoftgridError as error:
+                refusal = encode_control({"op": "refused", "target": target, "reason": str(error)})
+                self._switch.send_parts(Kind.REFUSED, task.source, task.message_id, [refusal])
+                continue
+            self._switch.send_parts(Kind.CALL, target, task.message_id, [body], task.source)
+
+    def _propagate(self, task: Task) -> None:
+        options = task.call.options
+        flags = {flag for flag in options["propagate"] if isinstance(flag, str)}
+        for name, left in propagation(self._tree, flags, options.get("came_from")):
+            changes = {"propagate": sorted(left), "came_from": self._tree.name} if left else {}
+            body = without_options(task.call, "propagate", "came_from", **changes)
+            self._switch.send_parts(Kind.CALL, node_id(name), 0, [body])

@@ -1,0 +1,81 @@
+"""The functions an executor can run for others: its methods by name, stored ones, and those that came over the wire.
+
+A method is callable from outside only if it stands in the executor's table; names from the wire never reach ``getattr``
+unchecked.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from softgrid._model.errors import NoRoute, Refused
+from softgrid._wire.functions import Function, FunctionName, FunctionSource, PickledFunction, compile_source
+from softgrid._wire.values import decode_value
+
+CACHE_SIZE = 1024
+
+
+class UnknownDigest(Exception):
+    """The caller believes that this function is here, but it is not (any more)."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A function ready to run."""
+
+    function: Callable[..., Any]
+    is_users: bool
+    """Whether it is a user's function, which rules may forbid here."""
+    wants_executor: bool = False
+
+
+class FunctionTable:
+    """Finds the function that a call means."""
+
+    def __init__(self, owner: object, methods: frozenset[str]) -> None:
+        self._owner = owner
+        self._methods = methods
+        self._received: OrderedDict[bytes, Callable[..., Any]] = OrderedDict()
+        self.stored: dict[str, tuple[Callable[..., Any], bool]] = {}
+
+    def is_users(self, function: Function) -> bool:
+        """Whether running this needs the permission to run functions of users."""
+        return not isinstance(function, FunctionName) or function.name not in self._methods
+
+    def resolve(self, function: Function) -> Resolved:
+        """Give what is to be run; unpickling and compiling happen here, so only where user code may run."""
+        if isinstance(function, FunctionName):
+            return self._by_name(function.name)
+        if isinstance(function, FunctionSource):
+            key = b"source:" + function.text.encode()
+            return Resolved(self._cached(key, lambda: compile_source(function.text)), True)
+        assert isinstance(function, PickledFunction)
+        if function.body:
+            return Resolved(self._cached(function.digest, lambda: decode_value(function.body)), True)
+        known = self._received.get(function.digest)
+        if known is None:
+            raise UnknownDigest
+        return Resolved(known, True)
+
+    def _by_name(self, name: str) -> Resolved:
+        stored = self.stored.get(name)
+        if stored is not None:
+            return Resolved(stored[0], True, stored[1])
+        if name in self._methods:
+            return Resolved(getattr(self._owner, name), False)
+        if hasattr(self._owner, name):
+            raise Refused(f"'{name}' of an executor is not open to calls from other executors")
+        raise NoRoute(f"no stored function and no method of the executor is named '{name}'")
+
+    def _cached(self, key: bytes, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        known = self._received.get(key)
+        if known is None:
+            known = self._received[key] = make()
+            if len(self._received) > CACHE_SIZE:
+                self._received.popitem(last=False)
+        else:
+            self._received.move_to_end(key)
+        return known

@@ -1,0 +1,323 @@
+"""Launching executors: asked of the orchestrator, which knows all rules; performed by the executor that will be the upgrid.
+
+    asker → orchestrator   launch {items, timeout, retry}     the orchestrator reserves a place for each item, or refuses it
+    orchestrator → upgrid  spawn {items, timeout, retry}      the upgrid forks through its supervisor and sees each one join
+    back                   {results: [{name} or {step, reason, tail}]}, one per item, in their order
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from softgrid._io.link import Link
+from softgrid._io.ports import is_local
+from softgrid._io.reactor import Reactor
+from softgrid._launch.local import SupervisorLine, start_supervisor
+from softgrid._launch.messages import cause_of_death
+from softgrid._model.errors import LaunchFailed, SoftgridError
+from softgrid._model.names import parse_name
+from softgrid._model.roles import Role
+from softgrid._model.rules import Rules
+from softgrid._node.control import Answer, Control
+from softgrid._node.logs import Logs
+from softgrid._node.membership import Membership
+from softgrid._node.switch import Switch
+from softgrid._state.capacity import Capacity
+from softgrid._state.tree import Tree
+from softgrid._wire.control import Message
+
+CAUSE_PATIENCE_S = 0.5
+
+
+@dataclass(eq=False)
+class Spawn:
+    """One executor that is being launched, or was."""
+
+    item: Message
+    on_result: Callable[[Message], None]
+    tries_left: int
+    deadline: Any = None
+    pid: int | None = None
+    name: str | None = None
+    link: Link | None = None
+    cause: str | None = None
+    tail: list[str] = field(default_factory=list)
+    turned_away: SoftgridError | None = None
+    on_cause: Callable[[str | None], None] | None = None
+    is_settled: bool = False
+
+
+class Launching:
+    """The launches that this executor asks for, decides about or performs."""
+
+    def __init__(
+        self,
+        tree: Tree[Link],
+        switch: Switch,
+        control: Control,
+        membership: Membership,
+        logs: Logs,
+        reactor: Reactor,
+        rules: Callable[[], Rules],
+        address: str,
+        bind_host: str,
+        cores: int,
+        line: SupervisorLine | None,
+    ) -> None:
+        self._tree = tree
+        self._switch = switch
+        self._control = control
+        self._membership = membership
+        self._logs = logs
+        self._reactor = reactor
+        self._rules = rules
+        self._address = address
+        self._bind_host = bind_host
+        self._cores = cores
+        self._lines: dict[str | None, SupervisorLine] = {None: line} if line else {}
+        self._capacity = Capacity()
+        self._children: dict[str, Spawn] = {}
+        control.methods["launch"] = self._on_launch
+        control.methods["spawn"] = self._on_spawn
+        membership.cause_of = self._cause_of
+
+    # -- asking ---------------------------------------------------------------------------------------------------
+
+    def launch(self, items: list[Message], timeout: float, retry: int) -> list[Message]:
+        """Launch executors and block until each is on the grid or has failed; gives one result per item."""
+        message = {"op": "launch", "items": items, "timeout": timeout, "retry": retry}
+        try:
+            answer = self._control.ask_and_wait(self._tree.path[0], message, timeout + 5.0)
+        except SoftgridError as error:
+            return [_failed("ask the orchestrator", str(error)) for _ in items]
+        results = answer.get("results")
+        return results if isinstance(results, list) else []
+
+    # -- deciding (the orchestrator) ------------------------------------------------------------------------------
+
+    def _on_launch(self, message: Message, source: int, answer: Answer) -> None:
+        items, results = message["items"], [None] * len(message["items"])
+        gathered = _Gathered(results, answer)
+        groups: dict[str, list[tuple[int, Message]]] = {}
+        for index, item in enumerate(items):
+            try:
+                self._reserve(item)
+            except LaunchFailed as error:
+                gathered.put(index, _failed(error.step, error.reason))
+            else:
+                groups.setdefault(item["upgrid"], []).append((index, item))
+        for upgrid, members in groups.items():
+            self._ask_to_spawn(upgrid, members, message, gathered)
+
+    def _reserve(self, item: Message) -> None:
+        upgrid, role = item["upgrid"], item["role"]
+        try:
+            self._tree.check_reachable(upgrid)
+            address = self._machine_of(item)
+            names = [parse_name(name) for name in (self._tree.name, *(m.name for m in self._tree.members.values()))]
+            cores = next((m.cores for m in self._tree.members.values() if m.parsed.address == address), self._cores)
+            self._capacity.reserve(address, role, names, self._rules(), cores)
+        except SoftgridError as error:
+            raise LaunchFailed("rules", str(error), is_final=True) from None
+
+    def _machine_of(self, item: Message) -> str:
+        upgrid_address = parse_name(item["upgrid"]).address
+        address: str = item["address"]
+        return upgrid_address if address == upgrid_address or is_local(address) else address
+
+    def _ask_to_spawn(
+        self, upgrid: str, members: list[tuple[int, Message]], message: Message, gathered: _Gathered
+    ) -> None:
+        def on_answer(answer: Message | SoftgridError) -> None:
+            for place, (index, item) in enumerate(members):
+                self._capacity.release(self._machine_of(item), item["role"])
+                if isinstance(answer, SoftgridError):
+                    gathered.put(index, _failed("ask the upgrid", str(answer)))
+                else:
+                    gathered.put(index, answer["results"][place])
+
+        items = [item for _, item in members]
+        self._control.ask(upgrid, {**message, "op": "spawn", "items": items}, on_answer)
+
+    # -- performing (the upgrid) ----------------------------------------------------------------------------------
+
+    def _on_spawn(self, message: Message, source: int, answer: Answer) -> None:
+        items = message["items"]
+        gathered = _Gathered([None] * len(items), answer)
+        for index, item in enumerate(items):
+            spawn = Spawn(item, lambda result, index=index: gathered.put(index, result), message["retry"])  # type: ignore[misc]
+            spawn.deadline = self._reactor.call_later(message["timeout"], lambda spawn=spawn: self._on_timeout(spawn))  # type: ignore[misc]
+            self._start(spawn)
+
+    def _start(self, spawn: Spawn) -> None:
+        item = spawn.item
+        if item["address"] != self._address and not is_local(item["address"]):
+            self._settle(spawn, _failed("reach the machine", f"{item['address']} is not this machine ({self._address}), and launching over ssh is not part of this version"))
+            return
+        mine, theirs = socket.socketpair()
+        try:
+            line = self._line(item.get("executable"))
+        except LaunchFailed as error:
+            mine.close()
+            theirs.close()
+            self._settle(spawn, _failed(error.step, error.reason))
+            return
+        link = Link(mine, self._reactor, self._switch.on_readable, self._membership.on_link_closed)
+        spawn.link = link
+        self._membership.expect(link, lambda error, name: self._on_joined(spawn, error, name))
+        link.open()
+        spec = {
+            "role": item["role"],
+            "kwargs": item["kwargs"],
+            "address": self._address,
+            "bind_host": self._bind_host,
+            "rules": self._rules().as_dict(),
+        }
+        line.fork(spec, theirs, lambda event: self._on_event(spawn, event))
+
+    def _line(self, executable: str | None) -> SupervisorLine:
+        line = self._lines.get(executable)
+        if line is None or not line.is_open:
+            line = self._lines[executable] = start_supervisor(self._reactor, executable)
+        return line
+
+    def start_supervisor(self) -> None:
+        """Have the supervisor warm before the first launch asks for it."""
+        self._line(None)
+
+    def _on_joined(self, spawn: Spawn, error: SoftgridError | None, name: str) -> None:
+        if error is None:
+            spawn.name = name
+            self._children[name] = spawn
+            self._settle(spawn, {"name": name, "pid": spawn.pid})
+        else:
+            spawn.turned_away = spawn.turned_away or error
+            self._finish_failed(spawn)
+
+    def _on_event(self, spawn: Spawn, event: Message) -> None:
+        op = event["op"]
+        if op == "forked":
+            spawn.pid = event["pid"]
+        elif op == "output":
+            self._on_output(spawn, event["text"])
+        elif op == "failed":
+            self._fail(spawn, "fork", event["reason"])
+        elif op == "exited":
+            spawn.cause = "the supervisor is gone, and it with it" if event["pid"] is None else cause_of_death(event["code"], event["signal"])
+            spawn.tail = event["tail"]
+            if spawn.on_cause is not None:
+                spawn.on_cause(spawn.cause)
+            elif spawn.name is None:
+                self._finish_failed(spawn)
+            else:
+                link = spawn.link
+                self._reactor.call_later(CAUSE_PATIENCE_S, lambda: link.close("its process is gone") if link else None)
+
+    def _finish_failed(self, spawn: Spawn) -> None:
+        """Tell why an executor did not come up, once both its link and its process have said what they know."""
+        if spawn.cause is None or spawn.turned_away is None:
+            return
+        if isinstance(spawn.turned_away, LaunchFailed):
+            self._fail(spawn, spawn.turned_away.step, spawn.turned_away.reason, is_final=True)
+        else:
+            self._fail(spawn, "start", f"its process {spawn.cause} before it had joined")
+
+    def _fail(self, spawn: Spawn, step: str, reason: str, *, is_final: bool = False) -> None:
+        if spawn.is_settled:
+            return
+        if spawn.tries_left > 0 and not is_final:
+            spawn.tries_left -= 1
+            spawn.pid = spawn.cause = spawn.turned_away = None
+            self._start(spawn)
+            return
+        tail = "".join(f"\n    {line}" for line in spawn.tail)
+        self._settle(spawn, _failed(step, reason + (f"; its last output:{tail}" if tail else "")))
+
+    def _settle(self, spawn: Spawn, result: Message) -> None:
+        if not spawn.is_settled:
+            spawn.is_settled = True
+            if spawn.deadline is not None:
+                spawn.deadline.cancel()
+            spawn.on_result(result)
+
+    def _on_timeout(self, spawn: Spawn) -> None:
+        if spawn.is_settled:
+            return
+        step = "fork" if spawn.pid is None else "join"
+        self._settle(spawn, _failed(step, "not done when the timeout of the launch passed"))
+        if spawn.pid is not None:
+            self._line(spawn.item.get("executable")).kill(spawn.pid)
+
+    # -- what became of them --------------------------------------------------------------------------------------
+
+    def _on_output(self, spawn: Spawn, text: str) -> None:
+        if spawn.name is not None:
+            self._logs.say("stdout", text.rstrip("\n"), origin=spawn.name)
+
+    def _cause_of(self, name: str, tell: Callable[[str | None], None]) -> None:
+        spawn = self._children.pop(name, None)
+        if spawn is None or spawn.cause is not None:
+            tell(spawn.cause if spawn else None)
+            return
+
+        def tell_once(cause: str | None) -> None:
+            if spawn.on_cause is not None:
+                spawn.on_cause = None
+                tell(cause)
+
+        spawn.on_cause = tell_once
+        self._reactor.call_later(CAUSE_PATIENCE_S, lambda: tell_once(None))
+
+    def kill_children(self) -> None:
+        """End the executors that were launched from here."""
+        for spawn in self._children.values():
+            if spawn.pid is not None and spawn.cause is None:
+                self._line(spawn.item.get("executable")).kill(spawn.pid)
+
+    def end(self, timeout: float) -> None:
+        """End the supervisors that were started here, and with them everything on this machine."""
+        for line in self._lines.values():
+            line.end(timeout)
+        self._lines.clear()
+
+    def abandon(self) -> None:
+        """In a forked process: the supervisors belong to the parent."""
+        for line in self._lines.values():
+            line.abandon()
+        self._lines.clear()
+
+
+class _Gathered:
+    """Results that come in any order, answered when all are there."""
+
+    def __init__(self, results: list[Any], answer: Answer) -> None:
+        self._results = results
+        self._missing = len(results)
+        self._answer = answer
+        if not results:
+            answer({"results": []})
+
+    def put(self, index: int, result: Message) -> None:
+        self._results[index] = result
+        self._missing -= 1
+        if not self._missing:
+            self._answer({"results": self._results})
+
+
+def _failed(step: str, reason: str) -> Message:
+    return {"step": step, "reason": reason}
+
+
+def own_cores() -> int:
+    """Give the number of cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+__all__ = ["Launching", "Role", "own_cores"]

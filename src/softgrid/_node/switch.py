@@ -1,0 +1,185 @@
+"""Frames in, frames on: what is for this executor is delivered, everything else is passed one hop on, unread.
+
+This is the path that every message takes at every hop, so it is written for speed: one buffer for all links, one look at
+the header, and frames that go the same way are passed on in one piece.
+
+A frame is believed to come from where it says only if that lies behind the link it came over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from softgrid._io.link import Link
+from softgrid._model.errors import Undecodable
+from softgrid._state.tree import Tree
+from softgrid._wire.framing import (
+    HEADER,
+    HEADER_SIZE,
+    HOPS_OFFSET,
+    MAX_BODY,
+    MAX_HOPS,
+    MORE,
+    Assembler,
+    Header,
+    Kind,
+    Parts,
+    check_header,
+    frame,
+    frames,
+)
+
+BUFFER_SIZE = 2 * (MAX_BODY + HEADER_SIZE)
+
+Deliver = Callable[[Link, int, int, Any], None]
+"""What takes a message: the link it came over, its source, its id, its body."""
+
+
+class Switch:
+    """The crossing of all links of one executor."""
+
+    def __init__(self, tree: Tree[Link], on_refused: Callable[[Link, Header, str], None]) -> None:
+        self._tree = tree
+        self._me: int = tree.node_id
+        self._routes = tree.routes
+        self._view = memoryview(bytearray(BUFFER_SIZE))
+        self._assemblers: dict[Link, Assembler] = {}
+        self._on_refused = on_refused
+        self.uplink: Link | None = None
+        self.deliver: dict[int, Deliver] = {}
+        self.relayed_frames = self.relayed_bytes = self.dropped_frames = 0
+
+    # -- out ------------------------------------------------------------------------------------------------------
+
+    def hop_to(self, destination: int) -> Link | None:
+        """Give the link that leads to *destination*, or None when there is none."""
+        return self._routes.get(destination) or self.uplink
+
+    def knows(self, executor: int) -> bool:
+        """Whether that executor is below this one."""
+        return executor in self._routes
+
+    def send(self, kind: Kind, destination: int, message_id: int, body: bytes) -> None:
+        """Send a message that fits one frame; one for nobody is dropped."""
+        hop = self.hop_to(destination)
+        if hop is not None:
+            hop.send(frame(kind, destination, self._me, message_id, body), destination)
+
+    def send_parts(self, kind: Kind, destination: int, message_id: int, parts: Parts, source: int | None = None) -> Any:
+        """Send a message of any size; gives a waiter for its memory where it could not be sent at once, else None."""
+        source = self._me if source is None else source
+        if destination == self._me:
+            self.deliver[kind](_NO_LINK, source, message_id, b"".join(parts))
+            return None
+        hop = self.hop_to(destination)
+        if hop is None:
+            return None
+        if sum(map(len, parts)) <= MAX_BODY:
+            hop.send(frame(kind, destination, source, message_id, b"".join(parts)), destination)
+            return None
+        return hop.send_stream(destination, frames(kind, destination, source, message_id, parts))
+
+    # -- in -------------------------------------------------------------------------------------------------------
+
+    def on_readable(self, link: Link) -> None:
+        """Read what a link has, deliver and pass on."""
+        view = self._view
+        kept = len(link.partial)
+        if kept:
+            view[:kept] = link.partial
+        size = link.receive_into(view[kept:])
+        if size <= 0:
+            if size < 0:
+                link.close("its connection is gone")
+            return
+        try:
+            used = self._take_frames(link, kept + size)
+        except Undecodable as error:
+            link.close(f"it sent what no executor sends: {error}")
+            return
+        link.partial = bytes(view[used : kept + size]) if used < kept + size else b""
+
+    def _take_frames(self, link: Link, end: int) -> int:
+        """Handle the whole frames in the buffer; gives how many bytes they were."""
+        view, me, routes = self._view, self._me, self._routes
+        unpack = HEADER.unpack_from
+        position = run_start = 0
+        run_hop: Link | None = None
+        is_uplink = link is self.uplink
+        while end - position >= HEADER_SIZE:
+            length, kind, flags, hops, _, destination, source, message_id = unpack(view, position)
+            stop = position + HEADER_SIZE + length
+            if length > MAX_BODY or not 0 < kind <= 5:
+                check_header(Header(length, kind, flags, hops, 0, destination, source, message_id))
+            if stop > end:
+                break
+            link.frames_received += 1
+            hop: Link | None = None
+            if destination != me and destination != 0:
+                hop = routes.get(destination) or self.uplink
+            if hop is not run_hop or hop is None:
+                if run_hop is not None:
+                    self._pass_on(link, run_hop, run_start, position)
+                run_start, run_hop = position, None
+            if destination == me or destination == 0:
+                if (routes.get(source) is None) if is_uplink else (routes.get(source) is link or source == 0):
+                    self._deliver(link, kind, flags, source, message_id, view[position + HEADER_SIZE : stop])
+                else:
+                    self.dropped_frames += 1
+                run_start = stop
+            elif hop is None or hop is link or hops >= MAX_HOPS or (not is_uplink and routes.get(source) is not link):
+                if run_hop is not None:
+                    self._pass_on(link, run_hop, run_start, position)
+                self.dropped_frames += 1
+                header = Header(length, kind, flags, hops, 0, destination, source, message_id)
+                self._on_refused(link, header, "there is no way to it from here")
+                run_start, run_hop = stop, None
+            else:
+                view[position + HOPS_OFFSET] = hops + 1
+                run_hop = hop
+                if kind == 1:
+                    hop.speakers.add(source)
+            position = stop
+        if run_hop is not None:
+            self._pass_on(link, run_hop, run_start, position)
+        return position
+
+    def _pass_on(self, link: Link, hop: Link, start: int, stop: int) -> None:
+        self.relayed_frames += 1
+        self.relayed_bytes += stop - start
+        hop.send(self._view[start:stop])
+        if hop.is_full:
+            link.pause_for(hop)
+
+    def _deliver(self, link: Link, kind: int, flags: int, source: int, message_id: int, body: memoryview) -> None:
+        assembler = self._assemblers.get(link)
+        if flags & MORE or assembler is not None:
+            if assembler is None:
+                assembler = self._assemblers[link] = Assembler()
+            whole = assembler.add(source, message_id, flags, bytes(body))
+            if not len(assembler):
+                del self._assemblers[link]
+            if whole is None:
+                return
+        else:
+            whole = bytes(body)
+        deliver = self.deliver.get(kind)
+        if deliver is None:
+            raise Undecodable(f"nobody here takes messages of kind {kind}")
+        deliver(link, source, message_id, whole)
+
+    def forget(self, link: Link) -> None:
+        """A link is over: drop what it left unfinished."""
+        self._assemblers.pop(link, None)
+
+
+class _NoLink:
+    """Stands for the way of a message that an executor sends to itself."""
+
+    speakers: set[int] = set()
+    closed = False
+
+
+_NO_LINK: Any = _NoLink()
+

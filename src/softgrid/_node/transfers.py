@@ -1,0 +1,417 @@
+"""Sending work to others and collecting what comes back.
+
+A transfer is a batch of calls, one per target. All are sent before the first answer is awaited; the same kwargs for many
+targets are encoded once. A function travels to a target once and is called by its digest afterwards.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from softgrid._io.link import Link
+from softgrid._io.reactor import Reactor, Waiter
+from softgrid._model.errors import BadArgument, NoRoute, PeerLost, SoftgridError, TimedOut
+from softgrid._model.names import node_id
+from softgrid._node.switch import Switch
+from softgrid._state.inflight import Batch, InFlight
+from softgrid._state.receivers import PROPAGATE, expand_bounce, expand_receivers
+from softgrid._state.timeouts import check_timeout, wait_timeout
+from softgrid._state.tree import Tree
+from softgrid._state.workqueue import check_priority
+from softgrid._wire.calls import FIRST_ARGUMENT, RETURN, STORE, Failure, decode_result, encode_call
+from softgrid._wire.control import Message
+from softgrid._wire.framing import MAX_BODY, Kind, Parts, frame
+from softgrid._wire.functions import (
+    Function,
+    FunctionName,
+    FunctionPickler,
+    FunctionSource,
+    PickledFunction,
+    encode_function,
+)
+
+KEPT_FUNCTION_BYTES = 64 * 1024 * 1024
+COALESCE_BYTES = 64 * 1024
+
+Kwargs = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TransferSpec:
+    """What the caller of ``transfer`` asked for."""
+
+    transfer_kwargs: Any
+    receivers: Any
+    bounce: Any = None
+    collect: bool = False
+    timeout: Any = None
+    multiplier: Any = 9223372036854775807
+
+
+class Failed(Exception):
+    """One receiver's part of a transfer that failed: the error, and the kwargs to send it again."""
+
+    def __init__(self, name: str, error: BaseException, kwargs: Kwargs) -> None:
+        super().__init__(f"{name}: {error}")
+        self.name = name
+        self.error = error
+        self.kwargs = kwargs
+
+
+class Encoder:
+    """Turns transfer kwargs into call bodies."""
+
+    def __init__(self) -> None:
+        self._pickler = FunctionPickler()
+        self._known: dict[int, set[bytes]] = {}
+        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+        self._kept_bytes = 0
+
+    def function_of(self, kwargs: Kwargs) -> Function:
+        """Read the function of some transfer kwargs; pickles it when it is a callable."""
+        function = kwargs.get("function")
+        if isinstance(function, str) and function.strip():
+            return FunctionName(function) if function.isidentifier() else FunctionSource(function)
+        if not callable(function):
+            raise BadArgument("func", function, "a callable, source text, or the name of a method or a stored function")
+        pickled = self._pickler.pickle(function)
+        self._keep(pickled)
+        return pickled
+
+    def _keep(self, pickled: PickledFunction) -> None:
+        if pickled.digest in self._kept:
+            self._kept.move_to_end(pickled.digest)
+            return
+        self._kept[pickled.digest] = pickled.body
+        self._kept_bytes += len(pickled.body)
+        while self._kept_bytes > KEPT_FUNCTION_BYTES and len(self._kept) > 1:
+            self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+
+    def kept_function(self, digest: bytes) -> bytes | None:
+        """Give a function that was sent before, if it is still kept."""
+        return self._kept.get(digest)
+
+    def section_for(self, function: Function, target: int) -> bytes:
+        """Give *function* as it is sent to *target*, which has it from then on."""
+        if not isinstance(function, PickledFunction):
+            return encode_function(function)
+        known = self._known.get(target)
+        if known is None:
+            known = self._known[target] = set()
+        if function.digest in known:
+            return encode_function(function, is_known=True)
+        if len(known) > 4096:
+            known.clear()
+        known.add(function.digest)
+        return encode_function(function)
+
+    def forget(self, targets: set[int]) -> None:
+        """Executors are gone, and what they knew with them."""
+        for target in targets:
+            self._known.pop(target, None)
+
+
+def flags_and_options(kwargs: Kwargs) -> tuple[int, Message]:
+    """Read what a call says besides its function and arguments; raises BadArgument."""
+    if kwargs.get("mode", "execute") != "execute":
+        raise BadArgument("mode", kwargs.get("mode"), "'execute'")
+    handling = kwargs.get("result_handling") or {}
+    name = handling.get("result_name")
+    if name is not None and not isinstance(name, str):
+        raise BadArgument("resultName", name, "None or a string")
+    flags = RETURN if handling.get("return_result", True) else 0
+    flags |= STORE if handling.get("store_result") else 0
+    flags |= FIRST_ARGUMENT if kwargs.get("first_argument_executor") else 0
+    options: Message = {}
+    if flags & STORE and name is not None:
+        options["result_name"] = name
+    promise = kwargs.get("promise_password")
+    if promise is not None:
+        if not isinstance(promise, str):
+            raise BadArgument("promisePassword", promise, "None or a string")
+        options["promise"] = promise
+    propagate = [flag for flag in PROPAGATE if kwargs.get(flag)]
+    if propagate:
+        options["propagate"] = propagate
+    return flags, options
+
+
+def arguments_of(kwargs: Kwargs) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Read the arguments of a call; raises BadArgument."""
+    args, keywords = kwargs.get("args"), kwargs.get("kwargs")
+    if args is not None and not isinstance(args, (tuple, list)):
+        raise BadArgument("args", args, "None, a tuple or a list")
+    if keywords is not None and not (isinstance(keywords, dict) and all(isinstance(key, str) for key in keywords)):
+        raise BadArgument("kwargs", keywords, "None or a dictionary with strings as keys")
+    return tuple(args or ()), keywords or {}
+
+
+class Outgoing:
+    """Frames that are about to be sent, gathered per link so that many small ones leave in one write."""
+
+    def __init__(self) -> None:
+        self._gathered: dict[Link, list[bytes]] = {}
+        self._sizes: dict[Link, int] = {}
+        self.waiters: list[Waiter] = []
+
+    def add(self, hop: Link, data: bytes) -> None:
+        """Gather a frame; sends what was gathered for the link when it is enough."""
+        gathered = self._gathered.get(hop)
+        if gathered is None:
+            self._gathered[hop] = [data]
+            self._sizes[hop] = len(data)
+            return
+        gathered.append(data)
+        self._sizes[hop] += len(data)
+        if self._sizes[hop] > COALESCE_BYTES:
+            self.flush(hop)
+
+    def flush(self, hop: Link) -> None:
+        """Send what was gathered for one link."""
+        gathered = self._gathered.pop(hop, None)
+        if gathered:
+            hop.send(gathered[0] if len(gathered) == 1 else b"".join(gathered))
+
+    def flush_all(self) -> None:
+        """Send everything that was gathered."""
+        for hop in list(self._gathered):
+            self.flush(hop)
+
+
+class Transfers:
+    """The transfers of one executor."""
+
+    def __init__(
+        self,
+        tree: Tree[Link],
+        switch: Switch,
+        reactor: Reactor,
+        on_uncollected: Callable[[str, Kwargs, Callable[[], Any]], None],
+    ) -> None:
+        self._tree = tree
+        self._switch = switch
+        self._reactor = reactor
+        self._on_uncollected = on_uncollected
+        self.encoder = Encoder()
+        self.inflight = InFlight()
+
+    # -- out ------------------------------------------------------------------------------------------------------
+
+    def transfer(self, spec: TransferSpec) -> list[Any] | None:
+        """Send, and collect when asked to; a receiver's failure is a Failed in its place. Raises what concerns the whole."""
+        names = expand_receivers(self._tree, spec.receivers)
+        kwargs_list = self._one_per_receiver(spec.transfer_kwargs, len(names))
+        timeout = check_timeout(spec.timeout, "transferTimeout")
+        if timeout is not None:
+            timeout = wait_timeout(timeout, spec.multiplier, len(self._tree.path))
+        fans = self._fans(spec, kwargs_list, len(names))
+        batch = Batch(
+            [leaf for name, fan in zip(names, fans, strict=True) for leaf in (fan or [name])],
+            [kwargs for kwargs, fan in zip(kwargs_list, fans, strict=True) for _ in (fan or [kwargs])],
+        )
+        waiter = Waiter()
+        batch.on_done = waiter.set
+        if not spec.collect:
+            batch.on_outcome = lambda index: self._on_uncollected(
+                batch.names[index], batch.kwargs[index], lambda: self._read(batch, index)
+            )
+        shielded = self._reactor.shield()
+        try:
+            memory = self._send_batch(batch, names, kwargs_list, fans)
+        finally:
+            self._reactor.unshield(shielded)
+        if spec.collect:
+            return self._collect(batch, waiter, timeout)
+        self._watch_over(batch, memory, timeout)
+        return None
+
+    def _one_per_receiver(self, transfer_kwargs: Any, count: int) -> list[Kwargs]:
+        if isinstance(transfer_kwargs, Mapping):
+            return [transfer_kwargs] * count
+        if not isinstance(transfer_kwargs, (list, tuple)):
+            raise BadArgument("transferKwargs", transfer_kwargs, "a dictionary, or a list of them, one per receiver")
+        if len(transfer_kwargs) != count:
+            raise BadArgument("transferKwargs", f"{len(transfer_kwargs)} items", f"as many as receivers ({count})")
+        for item in transfer_kwargs:
+            if not isinstance(item, Mapping):
+                raise BadArgument("transferKwargs", item, "a dictionary, or a list of them, one per receiver")
+        return list(transfer_kwargs)
+
+    def _fans(self, spec: TransferSpec, kwargs_list: list[Kwargs], count: int) -> list[list[str] | None]:
+        if spec.bounce is not None:
+            return expand_bounce(self._tree, spec.bounce, count)
+        given = kwargs_list[0].get("bounce_transfer") if kwargs_list else None
+        return expand_bounce(self._tree, given, count) if given is not None else [None] * count
+
+    def _send_batch(
+        self, batch: Batch, names: list[str], kwargs_list: list[Kwargs], fans: list[list[str] | None]
+    ) -> list[Waiter]:
+        outgoing = Outgoing()
+        prepared = _Prepared(self.encoder)
+        index = 0
+        for name, kwargs, fan in zip(names, kwargs_list, fans, strict=True):
+            width = 1 if fan is None else len(fan)
+            try:
+                prepared.use(kwargs)
+                if fan is None:
+                    self._send_one(batch, index, name, prepared, outgoing)
+                else:
+                    self._send_fan(batch, index, name, fan, prepared, outgoing)
+            except SoftgridError as error:
+                if index == 0:  # nothing was sent: the whole transfer is at fault
+                    raise
+                for slot in range(index, index + width):
+                    batch.fill(slot, error)
+            index += width
+        outgoing.flush_all()
+        return outgoing.waiters
+
+    def _send_one(self, batch: Batch, index: int, name: str, prepared: _Prepared, outgoing: Outgoing) -> None:
+        target = node_id(name)
+        hop = self._switch.hop_to(target)
+        if target == self._tree.node_id:
+            body = prepared.body_for(target)
+            message_id = self.inflight.open(batch, index, target)
+            self._switch.send_parts(Kind.CALL, target, message_id, body)
+            return
+        if hop is None or hop.closed:
+            batch.fill(index, self._unreachable(name))
+            return
+        body = prepared.body_for(target)
+        message_id = self.inflight.open(batch, index, target)
+        if prepared.size <= MAX_BODY:
+            outgoing.add(hop, frame(1, target, self._tree.node_id, message_id, prepared.joined()))
+            return
+        outgoing.flush(hop)
+        waiter = self._switch.send_parts(Kind.CALL, target, message_id, body)
+        if waiter is not None:
+            outgoing.waiters.append(waiter)
+
+    def _send_fan(
+        self, batch: Batch, start: int, name: str, fan: list[str], prepared: _Prepared, outgoing: Outgoing
+    ) -> None:
+        target = node_id(name)
+        hop = self._switch.hop_to(target)
+        if (hop is None or hop.closed) and target != self._tree.node_id:
+            for index in range(start, start + len(fan)):
+                batch.fill(index, self._unreachable(name))
+            return
+        body = prepared.bounced_body(fan)
+        message_id = self.inflight.open_fan(batch, {node_id(leaf): start + i for i, leaf in enumerate(fan)})
+        if hop is not None:
+            outgoing.flush(hop)
+        waiter = self._switch.send_parts(Kind.CALL, target, message_id, body)
+        if waiter is not None:
+            outgoing.waiters.append(waiter)
+
+    def _unreachable(self, name: str) -> SoftgridError:
+        try:
+            self._tree.check_reachable(name)
+        except SoftgridError as error:
+            return error
+        return PeerLost(f"{name} cannot be reached: the connection towards it is gone")
+
+    # -- back -----------------------------------------------------------------------------------------------------
+
+    def _collect(self, batch: Batch, waiter: Waiter, timeout: float | None) -> list[Any]:
+        try:
+            if not batch.done and not self._reactor.wait(waiter, timeout):
+                self._give_up(batch, timeout)
+        except BaseException:
+            self.inflight.drop(batch)
+            raise
+        return [self._read(batch, index) for index in range(len(batch.names))]
+
+    def _give_up(self, batch: Batch, timeout: float | None) -> None:
+        self.inflight.drop(batch)
+        if self._reactor.is_closed:
+            batch.fill_rest(lambda name: PeerLost(f"this executor left the grid before {name} answered"))
+        batch.fill_rest(lambda name: TimedOut(f"no answer from {name} within {timeout:g} s; it may still be running"))
+
+    def _watch_over(self, batch: Batch, memory: list[Waiter], timeout: float | None) -> None:
+        """See an uncollected batch off: its memory is the caller's again when this returns."""
+        for waiter in memory:
+            self._reactor.wait(waiter)
+        if timeout is not None and not batch.done:
+            self._reactor.call_later(timeout, lambda: None if batch.done else self._give_up(batch, timeout))
+
+    def _read(self, batch: Batch, index: int) -> Any:
+        outcome = batch.outcomes[index]
+        batch.outcomes[index] = SoftgridError("this result has been taken")
+        if isinstance(outcome, SoftgridError):
+            return Failed(batch.names[index], outcome, batch.kwargs[index])
+        assert outcome is not None
+        try:
+            return decode_result(outcome)
+        except Failure as failure:
+            return Failed(batch.names[index], failure, batch.kwargs[index])
+        except Exception as error:
+            failure_text = f"the result arrived but cannot be read here: {type(error).__name__}: {error}"
+            return Failed(batch.names[index], SoftgridError(failure_text), batch.kwargs[index])
+
+    def on_result(self, link: Any, source: int, message_id: int, body: bytes) -> None:
+        """Take a RESULT from the wire; one that nobody waits for is dropped."""
+        self.inflight.settle(message_id, source, body)
+
+    def on_refused(self, message_id: int, target: int, reason: str) -> None:
+        """A relay could not pass a call on."""
+        self.inflight.refuse(message_id, target, NoRoute(reason))
+
+    def on_gone(self, targets: set[int], reason_of: Callable[[int], str]) -> None:
+        """Executors are gone: nobody waits for them any longer."""
+        self.encoder.forget(targets)
+        self.inflight.lose(targets, lambda target: PeerLost(f"{reason_of(target)}; the call may have run"))
+
+
+class _Prepared:
+    """Some transfer kwargs, encoded as far as it does not depend on the target; the same kwargs are encoded once."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._kwargs: Kwargs | None = None
+        self._bodies: dict[bytes, tuple[Parts, int]] = {}
+        self._joined: dict[bytes, bytes] = {}
+        self._section = b""
+        self.size = 0
+
+    def use(self, kwargs: Kwargs) -> None:
+        """Turn to other kwargs; raises what is wrong with them."""
+        if kwargs is self._kwargs:
+            return
+        self._kwargs = kwargs
+        self._function = self._encoder.function_of(kwargs)
+        self._args, self._keywords = arguments_of(kwargs)
+        self._flags, self._options = flags_and_options(kwargs)
+        self._priority = check_priority(kwargs.get("priority", 1))
+        self._bodies.clear()
+        self._joined.clear()
+
+    def body_for(self, target: int) -> Parts:
+        """Give the body for *target*."""
+        self._section = section = self._encoder.section_for(self._function, target)
+        known = self._bodies.get(section)
+        if known is None:
+            parts = self._encode(section, self._options)
+            known = self._bodies[section] = (parts, sum(map(len, parts)))
+        self.size = known[1]
+        return known[0]
+
+    def joined(self) -> bytes:
+        """Give the body last asked for as one string of bytes."""
+        joined = self._joined.get(self._section)
+        if joined is None:
+            parts = self._bodies[self._section][0]
+            joined = self._joined[self._section] = parts[0] if len(parts) == 1 else b"".join(parts)  # type: ignore[assignment]
+        return joined
+
+    def bounced_body(self, fan: list[str]) -> Parts:
+        """Give the body that its target fans out; it always carries the function, which may be new to the others."""
+        return self._encode(encode_function(self._function), {**self._options, "bounce": fan})
+
+    def _encode(self, section: bytes, options: Message) -> Parts:
+        return encode_call(
+            section, self._args, self._keywords, flags=self._flags, priority=self._priority, options=options
+        )

@@ -1,0 +1,60 @@
+"""How many executors of each role a machine may still take, under the rules; places asked for count until they are taken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from softgrid._model.errors import Refused
+from softgrid._model.names import GridName
+from softgrid._model.roles import LAUNCHABLE, Role
+from softgrid._model.rules import Rules
+
+
+class Capacity:
+    """Places on machines: held by members, or reserved by launches under way."""
+
+    def __init__(self) -> None:
+        self._reserved: Counter[tuple[str, Role]] = Counter()
+
+    def reserve(self, address: str, role: Role, members: Iterable[GridName], rules: Rules, cores: int) -> None:
+        """Take a place for an executor about to be launched; raises Refused, naming the rule and the numbers."""
+        own = rules.for_machine(address)
+        limit = own.maximum(role, cores)
+        held = sum(1 for member in members if member.address == address and member.role == role)
+        reserved = self._reserved[address, role]
+        if limit is not None and held + reserved >= limit:
+            key = f"machine_maximum_number_of_{role}s"
+            raise Refused(
+                f"machine {address} holds {held} {role}(s)"
+                + (f" and {reserved} more are being launched" if reserved else "")
+                + f"; the rule {key} = {own[key]} allows {limit}"
+                + (f" on {cores} cores" if own[key] is not None and own[key] < 0 else "")
+            )
+        self._reserved[address, role] += 1
+
+    def release(self, address: str, role: Role) -> None:
+        """Give back a reserved place, because it was taken by a member or never will be."""
+        self._reserved[address, role] -= 1
+        if self._reserved[address, role] <= 0:
+            del self._reserved[address, role]
+
+
+def remaining(address: str, members: Iterable[GridName], rules: Rules, cores: int) -> dict[str, int | None]:
+    """How many more executors of each role the machine may take; None where there is no limit."""
+    own = rules.for_machine(address)
+    held = Counter(member.role for member in members if member.address == address)
+    allowed: dict[str, int | None] = {}
+    for role in LAUNCHABLE:
+        limit = own.maximum(role, cores)
+        allowed[f"number_of_{role}s"] = None if limit is None else max(0, limit - held[role])
+    return allowed
+
+
+def check_rules_fit(address: str, members: Iterable[GridName], rules: Rules, cores: int) -> None:
+    """Raise Refused when the machine already holds more than *rules* would allow."""
+    held = Counter(member.role for member in members if member.address == address)
+    for role in LAUNCHABLE:
+        limit = rules.maximum(role, cores)
+        if limit is not None and held[role] > limit:
+            raise Refused(f"machine {address} holds {held[role]} {role}s already, more than the new maximum of {limit}")

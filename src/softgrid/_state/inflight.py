@@ -1,0 +1,124 @@
+"""Calls that were sent and are not answered yet.
+
+A batch is one ``transfer``: as many slots as receivers, in their order. Every slot is filled exactly once, by a result, a
+refusal, the death of its target or by giving up; what comes later finds nobody waiting and is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from softgrid._model.errors import SoftgridError
+
+Outcome = bytes | bytearray | SoftgridError | None
+"""The body of a RESULT, still encoded, or why there is none."""
+
+
+class Batch:
+    """The answers to one transfer, in the order of its receivers."""
+
+    __slots__ = ("done", "kwargs", "names", "on_done", "on_outcome", "outcomes", "remaining")
+
+    def __init__(self, names: list[str], kwargs: list[Any]) -> None:
+        self.names = names
+        self.kwargs = kwargs
+        self.outcomes: list[Outcome] = [None] * len(names)
+        self.remaining = len(names)
+        self.done = not names
+        self.on_done: Callable[[], None] | None = None
+        self.on_outcome: Callable[[int], None] | None = None
+
+    def fill(self, index: int, outcome: Outcome) -> None:
+        """Take the answer of one receiver."""
+        if self.outcomes[index] is not None:
+            return
+        self.outcomes[index] = outcome
+        self.remaining -= 1
+        if self.on_outcome is not None:
+            self.on_outcome(index)
+        if not self.remaining:
+            self.done = True
+            if self.on_done is not None:
+                self.on_done()
+
+    def fill_rest(self, outcome_for: Callable[[str], SoftgridError]) -> None:
+        """Give up on all receivers that have not answered."""
+        for index, outcome in enumerate(self.outcomes):
+            if outcome is None:
+                self.fill(index, outcome_for(self.names[index]))
+
+
+class InFlight:
+    """Which message id fills which slot of which batch."""
+
+    def __init__(self) -> None:
+        self._ids = count(1)
+        self._slots: dict[int, tuple[Batch, int, int]] = {}
+        self._fans: dict[int, dict[int, tuple[Batch, int]]] = {}
+
+    def open(self, batch: Batch, index: int, target: int) -> int:
+        """Give the message id for a call that fills one slot."""
+        message_id = next(self._ids)
+        self._slots[message_id] = (batch, index, target)
+        return message_id
+
+    def open_fan(self, batch: Batch, slots: dict[int, int]) -> int:
+        """Give the message id for a call that is bounced: *slots* says which target fills which slot."""
+        message_id = next(self._ids)
+        self._fans[message_id] = {target: (batch, index) for target, index in slots.items()}
+        return message_id
+
+    def new_id(self) -> int:
+        """Give a message id that nobody waits for."""
+        return next(self._ids)
+
+    def settle(self, message_id: int, source: int, outcome: Outcome) -> bool:
+        """Take an answer; False when nobody waits for it any more or it is not from whom it should be."""
+        slot = self._slots.get(message_id)
+        if slot is not None:
+            if slot[2] != source:
+                return False
+            del self._slots[message_id]
+            slot[0].fill(slot[1], outcome)
+            return True
+        fan = self._fans.get(message_id)
+        if fan is None or source not in fan:
+            return False
+        batch, index = fan.pop(source)
+        if not fan:
+            del self._fans[message_id]
+        batch.fill(index, outcome)
+        return True
+
+    def refuse(self, message_id: int, target: int | None, error: SoftgridError) -> None:
+        """A relay could not pass a call on to *target* (to any of a fan when None)."""
+        slot = self._slots.pop(message_id, None)
+        if slot is not None:
+            slot[0].fill(slot[1], error)
+            return
+        fan = self._fans.get(message_id, {})
+        for each in [target] if target in fan else list(fan) if target is None else []:
+            self.settle(message_id, each, error)
+
+    def lose(self, targets: set[int], error_for: Callable[[int], SoftgridError]) -> int:
+        """Fail every call that depends on one of *targets*; gives how many."""
+        lost = [(mid, slot[2]) for mid, slot in self._slots.items() if slot[2] in targets]
+        lost += [(mid, target) for mid, fan in self._fans.items() for target in fan if target in targets]
+        for message_id, target in lost:
+            self.settle(message_id, target, error_for(target))
+        return len(lost)
+
+    def drop(self, batch: Batch) -> None:
+        """Stop tracking what is left of *batch*."""
+        for message_id in [mid for mid, slot in self._slots.items() if slot[0] is batch]:
+            del self._slots[message_id]
+        for message_id, fan in list(self._fans.items()):
+            for target in [target for target, slot in fan.items() if slot[0] is batch]:
+                del fan[target]
+            if not fan:
+                del self._fans[message_id]
+
+    def __len__(self) -> int:
+        return len(self._slots) + sum(map(len, self._fans.values()))

@@ -1,0 +1,27 @@
+"""Timeouts as users give them, checked; and how they grow with the way a transfer has to go."""
+
+from __future__ import annotations
+
+import math
+
+from softgrid._model.errors import BadArgument
+
+
+def check_timeout(value: object, parameter: str = "timeout", *, none_allowed: bool = True) -> float | None:
+    """Accept a number of seconds > 0, and None (no limit) where that is allowed."""
+    if value is None and none_allowed:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise BadArgument(parameter, value, "a number of seconds > 0" + (", or None for no limit" if none_allowed else ""))
+    return float(value)
+
+
+def wait_timeout(transfer_timeout: object, multiplier: object, path_length: object) -> float:
+    """Give ``transfer_timeout * ceil(path_length / multiplier)``."""
+    seconds = check_timeout(transfer_timeout, "transferTimeout", none_allowed=False)
+    if isinstance(multiplier, bool) or not isinstance(multiplier, (int, float)) or not multiplier > 0:
+        raise BadArgument("multiplier", multiplier, "a number > 0")
+    if isinstance(path_length, bool) or not isinstance(path_length, int) or path_length < 0:
+        raise BadArgument("pathLength", path_length, "None or an integer >= 0")
+    assert seconds is not None
+    return seconds * max(1, math.ceil(path_length / multiplier))

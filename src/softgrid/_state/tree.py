@@ -1,0 +1,151 @@
+"""Who is on the grid as one executor sees it: the path up to the orchestrator, and everybody below.
+
+An executor knows its whole subtree and its own path, and nothing else; everybody else is "up". ``hop`` is whatever the
+caller uses to reach a neighbour (a link, in a running node); this module only keeps it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from softgrid._model.errors import NoRoute, PeerLost, Refused
+from softgrid._model.names import GridName, NodeId, node_id, parse_name
+from softgrid._model.roles import DOWNGRIDS, Role
+
+Hop = TypeVar("Hop")
+
+DEPARTED_KEPT = 4096
+
+
+@dataclass(frozen=True)
+class Member(Generic[Hop]):
+    """An executor below this one."""
+
+    name: str
+    parsed: GridName
+    node_id: NodeId
+    path: tuple[str, ...]
+    """Names from the orchestrator down to its upgrid."""
+    hop: Hop
+    cores: int
+    joined_utc: float
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def role(self) -> Role:
+        return self.parsed.role
+
+    @property
+    def upgrid(self) -> str:
+        return self.path[-1]
+
+
+class Tree(Generic[Hop]):
+    """The part of the grid that one executor knows."""
+
+    def __init__(self, name: str, role: Role) -> None:
+        self.name = name
+        self.node_id = node_id(name)
+        self.role = role
+        self.upgrid_path: tuple[str, ...] = ()
+        self.members: dict[NodeId, Member[Hop]] = {}
+        self.routes: dict[int, Hop] = {}
+        self._departed: OrderedDict[NodeId, str] = OrderedDict()
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Names from the orchestrator down to this executor."""
+        return (*self.upgrid_path, self.name)
+
+    @property
+    def upgrid(self) -> str | None:
+        """Name of the neighbour one hop nearer to the orchestrator."""
+        return self.upgrid_path[-1] if self.upgrid_path else None
+
+    def check_may_join(self, name: str, accepted: frozenset[Role]) -> None:
+        """Raise Refused when an executor of that name may not stand directly under this one."""
+        role = parse_name(name).role
+        if role not in DOWNGRIDS[self.role]:
+            raise Refused(f"a {self.role} holds no {role}s")
+        if role not in accepted:
+            raise Refused(f"{self.name} does not accept {role}s")
+        if node_id(name) in self.members or node_id(name) == self.node_id:
+            raise Refused(f"{name} is on the grid already")
+
+    def join(
+        self, name: str, path: tuple[str, ...], hop: Hop, *, cores: int, now_utc: float, password: str | None = None
+    ) -> Member[Hop]:
+        """Take an executor into the subtree; *path* leads to its upgrid."""
+        parsed = parse_name(name)
+        member = Member(name, parsed, node_id(name), path, hop, cores, now_utc, password)
+        self.members[member.node_id] = member
+        self.routes[member.node_id] = hop
+        self._departed.pop(member.node_id, None)
+        return member
+
+    def leave(self, name: str, reason: str) -> list[Member[Hop]]:
+        """Remove an executor and everybody below it; gives those removed, the executor itself first."""
+        gone = self.members.get(node_id(name))
+        if gone is None:
+            return []
+        below = [member for member in self.members.values() if name in member.path]
+        for member in (gone, *below):
+            del self.members[member.node_id]
+            del self.routes[member.node_id]
+            self.note_departed(member.node_id, reason if member is gone else f"{name} is gone: {reason}")
+        return [gone, *below]
+
+    def note_departed(self, who: NodeId, reason: str) -> None:
+        """Remember why somebody is gone (bounded: the oldest are forgotten)."""
+        self._departed[who] = reason
+        self._departed.move_to_end(who)
+        if len(self._departed) > DEPARTED_KEPT:
+            self._departed.popitem(last=False)
+
+    def departure(self, who: NodeId) -> str | None:
+        """Why that executor is gone, as far as is remembered."""
+        return self._departed.get(who)
+
+    def find(self, name: str) -> Member[Hop] | None:
+        """Give the executor of that name if it is below this one."""
+        return self.members.get(node_id(name))
+
+    def names(self, role: Role) -> list[str]:
+        """Names of all executors of *role* below this one, in the order in which they were acknowledged."""
+        return [member.name for member in self.members.values() if member.parsed.role == role]
+
+    def direct(self) -> list[Member[Hop]]:
+        """The executors directly below this one."""
+        return [member for member in self.members.values() if member.path[-1] == self.name]
+
+    def knows(self, name: str) -> bool:
+        """Whether that name is this executor, below it, or on its path."""
+        return name in self.path or node_id(name) in self.members
+
+    def check_reachable(self, name: str) -> None:
+        """Raise when it is certain that nothing can be sent to *name*."""
+        who = node_id(name)
+        if who in self.members or name in self.path:
+            return
+        reason = self._departed.get(who)
+        if reason is not None:
+            raise PeerLost(f"{name} is gone: {reason}")
+        if not self.upgrid_path:
+            raise NoRoute(f"nobody named {name} is on the grid")
+
+    def path_of(self, name: str) -> tuple[str, ...] | None:
+        """Names from the orchestrator down to *name*, if this executor knows it."""
+        if name in self.path:
+            return self.path[: self.path.index(name) + 1]
+        member = self.find(name)
+        return (*member.path, name) if member else None
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError when the tree contradicts itself; for tests."""
+        assert set(self.members) == set(self.routes)
+        for member in self.members.values():
+            assert self.name in member.path, f"{member.name} is not below {self.name}"
+            assert member.upgrid == self.name or node_id(member.upgrid) in self.members
+            assert self.routes[member.node_id] is member.hop

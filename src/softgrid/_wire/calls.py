@@ -1,0 +1,199 @@
+"""A call and its outcome as message bodies.
+
+    CALL    flags u16 | priority f64 | options size u32 | function size u32 | options (JSON) | function | payload
+    RESULT  outcome u8, then  VALUE: payload   RAISED, REFUSED: size u32 | account (JSON) | payload of the exception, if any
+
+The payload of a call is the pair (args, kwargs). Options are what few calls have: where to bounce, to propagate, a
+promise, a name for the result.
+"""
+
+from __future__ import annotations
+
+import struct
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from softgrid._model.errors import RemoteFailure, SoftgridError, Undecodable
+from softgrid._wire.control import Message, decode_control, encode_control
+from softgrid._wire.framing import Parts
+from softgrid._wire.functions import Function, decode_function, encode_function
+from softgrid._wire.values import ALIGNMENT, are_atomic, decode_value, encode_atom, encode_value, is_atomic
+
+_CALL = struct.Struct(">HdII")
+_SIZE = struct.Struct(">I")
+
+RETURN, STORE, FIRST_ARGUMENT, NO_PRIORITY, CONTROL = 1, 2, 4, 8, 16
+VALUE, RAISED, REFUSED = b"\x00", b"\x01", b"\x02"
+
+NO_OPTIONS: Message = {}
+
+
+@dataclass
+class Call:
+    """A call as its receiver sees it; arguments stay bytes until the function is about to run."""
+
+    flags: int
+    priority: float | None
+    options: Message
+    function: Function
+    message: bytes | bytearray
+    payload_offset: int
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Decode the arguments; whatever their classes raise passes through."""
+        args, kwargs = decode_value(self.message, self.payload_offset)
+        return args, kwargs
+
+
+def encode_call(
+    function: bytes, args: tuple[Any, ...], kwargs: dict[str, Any], *, flags: int, priority: float | None, options: Message
+) -> Parts:
+    """Make the body of a CALL; *function* is as ``encode_function`` gave it."""
+    extra = encode_control({"op": "options", **options}) if options else b""
+    if priority is None:
+        flags, priority = flags | NO_PRIORITY, 0.0
+    head = _CALL.pack(flags, priority, len(extra), len(function)) + extra + function
+    if are_atomic(args, kwargs):
+        return [head + encode_atom((args, kwargs))]
+    first, *rest = encode_value((args, kwargs), len(head), "arguments")
+    return [head + first, *rest]
+
+
+def decode_call(message: bytes | bytearray) -> Call:
+    """Read a CALL up to its arguments; raises Undecodable."""
+    try:
+        flags, priority, extra_size, function_size = _CALL.unpack_from(message)
+    except struct.error:
+        raise Undecodable("a call that is cut off") from None
+    function_start = _CALL.size + extra_size
+    payload_offset = function_start + function_size
+    if payload_offset >= len(message):
+        raise Undecodable("a call that is shorter than its parts")
+    options = decode_control(message[_CALL.size : function_start]) if extra_size else NO_OPTIONS
+    function = decode_function(bytes(message[function_start:payload_offset]))
+    return Call(flags, None if flags & NO_PRIORITY else priority, options, function, message, payload_offset)
+
+
+def without_options(call: Call, *dropped: str, **changed: Any) -> bytes:
+    """Give the body of *call* again without some of its options, to send it on; its arguments stay unread."""
+    options = {key: value for key, value in call.options.items() if key not in dropped and key != "op"}
+    options.update(changed)
+    extra = encode_control({"op": "options", **options}) if options else b""
+    section = encode_function(call.function)
+    flags = call.flags | NO_PRIORITY if call.priority is None else call.flags
+    # The payload's buffers are aligned to the start of the message: what stands before them keeps its length.
+    start = _CALL.size + len(extra) + len(section)
+    padding = (call.payload_offset - start) % ALIGNMENT
+    if padding:
+        extra = encode_control({"op": "options", **options, "pad": ""})
+        start = _CALL.size + len(extra) + len(section)
+        extra = encode_control({"op": "options", **options, "pad": "x" * ((call.payload_offset - start) % ALIGNMENT)})
+    head = _CALL.pack(flags, call.priority or 0.0, len(extra), len(section)) + extra + section
+    return head + bytes(memoryview(call.message)[call.payload_offset :])
+
+
+def encode_result(value: object) -> Parts:
+    """Make the body of a RESULT that carries *value*; raises Unserializable."""
+    if is_atomic(value):
+        return [VALUE + encode_atom(value)]
+    first, *rest = encode_value(value, 1, "result")
+    return [VALUE + first, *rest]
+
+
+def encode_refusal(reason: str, **account: Any) -> bytes:
+    """Make the body of a RESULT for a call that was not run."""
+    return REFUSED + _with_account({"op": "refused", "reason": reason, **account})
+
+
+def encode_exception(error: BaseException, skip: int = 1) -> bytes:
+    """Make the body of a RESULT for a call that raised; falls back to a description where the exception cannot travel."""
+    lines = traceback.format_exception(type(error), error, _trimmed(error, skip))
+    account: Message = {
+        "op": "raised",
+        "type": f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
+        "message": _text_of(error),
+        "traceback": "".join(lines)[-65536:],
+    }
+    return RAISED + _with_account(account) + _travelling(error)
+
+
+def _trimmed(error: BaseException, skip: int) -> Any:
+    trace = error.__traceback__
+    for _ in range(skip):
+        trace = trace.tb_next if trace and trace.tb_next else trace
+    return trace
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"<its text raised {type(broken).__name__}>"
+
+
+def _travelling(error: BaseException) -> bytes:
+    """Give the exception as a payload, or nothing when it would not survive the trip."""
+    try:
+        payload = b"".join(encode_value(error, what="exception"))
+        if type(decode_value(payload)) is not type(error):
+            return b""
+    except Exception:
+        return b""
+    return payload
+
+
+def _with_account(account: Message) -> bytes:
+    encoded = encode_control(account)
+    return _SIZE.pack(len(encoded)) + encoded
+
+
+class Failure(Exception):
+    """A call that did not give a value: what the caller is told, and the exception itself where it travelled."""
+
+    def __init__(self, account: Message, exception: BaseException | None) -> None:
+        super().__init__(account.get("reason") or account.get("traceback") or "")
+        self.account = account
+        self.exception = exception
+
+    @property
+    def was_run(self) -> bool:
+        """Whether the function had begun."""
+        return self.account["op"] == "raised"
+
+    def __str__(self) -> str:
+        if not self.was_run:
+            return str(self.account.get("reason"))
+        last = f"{self.account.get('type')}: {self.account.get('message')}"
+        return f"{last}\nRemote traceback:\n{self.account.get('traceback', '').rstrip()}"
+
+    def as_exception(self) -> BaseException:
+        """Give what a caller should see raised: the function's own exception where there is one."""
+        if self.exception is not None:
+            return self.exception
+        return RemoteFailure(str(self)) if self.was_run else SoftgridError(str(self))
+
+
+def decode_result(message: bytes | bytearray, loads: Callable[[Any, int], Any] = decode_value) -> Any:
+    """Read a RESULT: gives the value, or raises Failure."""
+    outcome = message[:1]
+    if outcome == VALUE:
+        return loads(message, 1)
+    if outcome not in (RAISED, REFUSED) or len(message) < 1 + _SIZE.size:
+        raise Undecodable(f"no result has the outcome {bytes(outcome)!r}")
+    (size,) = _SIZE.unpack_from(message, 1)
+    start = 1 + _SIZE.size
+    account = decode_control(message[start : start + size])
+    exception = None
+    if len(message) > start + size:
+        exception = _revive(message, start + size, loads)
+    raise Failure(account, exception)
+
+
+def _revive(message: bytes | bytearray, offset: int, loads: Callable[[Any, int], Any]) -> BaseException | None:
+    try:
+        revived = loads(message, offset)
+    except Exception:
+        return None
+    return revived if isinstance(revived, BaseException) else None

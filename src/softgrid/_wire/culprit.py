@@ -1,0 +1,79 @@
+"""Which part of a value is it that cannot be serialised? Asked only after serialising has failed, so it may take its time."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from softgrid._model.errors import shorten
+
+_MAX_DEPTH = 12
+_MAX_ITEMS = 10_000
+
+
+def find_culprit(value: object, what: str, error: BaseException) -> str:
+    """Name the innermost part of *value* that will not go, e.g. ``args[1]['lock'] (_thread.lock): …``."""
+    path, part = _innermost(value, what, 0)
+    reason = f"{type(error).__name__}: {error}"
+    return f"{path} ({type(part).__module__}.{type(part).__qualname__} {shorten(part, 60)}): {shorten_reason(reason)}"
+
+
+def shorten_reason(reason: str) -> str:
+    """Keep the first line of a reason."""
+    return reason.splitlines()[0][:300] if reason else ""
+
+
+def _innermost(value: object, path: str, depth: int) -> tuple[str, object]:
+    if depth < _MAX_DEPTH:
+        for step, part in _parts(value):
+            if part is not value and not _can_travel(part):
+                return _innermost(part, path + step, depth + 1)
+    return path, value
+
+
+def _parts(value: object) -> Iterator[tuple[str, Any]]:
+    """Yield what *value* is made of, each with the text that leads to it."""
+    if isinstance(value, dict):
+        for key in list(value)[:_MAX_ITEMS]:
+            yield f"<key {shorten(key, 40)}>", key
+            yield f"[{shorten(key, 40)}]", value[key]
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value[:_MAX_ITEMS]):
+            yield f"[{index}]", item
+    elif isinstance(value, (set, frozenset)):
+        for item in list(value)[:_MAX_ITEMS]:
+            yield f"<item {shorten(item, 40)}>", item
+    elif isinstance(value, types.MethodType):
+        yield ".__self__", value.__self__
+        yield ".__func__", value.__func__
+    elif isinstance(value, types.FunctionType):
+        yield from _function_parts(value)
+    elif hasattr(value, "__dict__") and not isinstance(value, (type, types.ModuleType)):
+        for name, item in list(vars(value).items()):
+            yield f".{name}", item
+
+
+def _function_parts(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        try:
+            yield f"<closure variable '{name}'>", cell.cell_contents
+        except ValueError:  # the variable has no value yet
+            continue
+    for name in function.__code__.co_names:
+        if name in function.__globals__:
+            yield f"<global '{name}'>", function.__globals__[name]
+    for name, default in (function.__kwdefaults__ or {}).items():
+        yield f"<default of '{name}'>", default
+    for index, default in enumerate(function.__defaults__ or ()):
+        yield f"<default {index}>", default
+
+
+def _can_travel(part: object) -> bool:
+    import cloudpickle
+
+    try:
+        cloudpickle.dumps(part, 5)
+    except Exception:
+        return False
+    return True

@@ -1,0 +1,119 @@
+"""Frames: a fixed header of 32 bytes and a body, cut out of a stream of bytes.
+
+    length u32 | kind u8 | flags u8 | hops u8 | descriptors u8 | destination u64 | source u64 | message id u64 | body
+
+A relay reads the header and passes the frame on. A message larger than a frame travels in several frames of the same
+(source, id), all but the last flagged MORE; frames of other messages may stand between them, which is how a small call
+overtakes a gigabyte.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+from softgrid._model.errors import Undecodable
+
+HEADER = struct.Struct(">IBBBBQQQ")
+HEADER_SIZE = HEADER.size
+HOPS_OFFSET = 6
+MAX_BODY = 256 * 1024
+MAX_HOPS = 64
+
+MORE = 1
+"""Flag: further frames of this message follow."""
+
+
+class Kind(IntEnum):
+    """What a frame is for."""
+
+    CALL = 1
+    RESULT = 2
+    REFUSED = 3
+    CONTROL = 4
+    LOG = 5
+
+
+class Header(NamedTuple):
+    """The 32 bytes in front of a body."""
+
+    length: int
+    kind: int
+    flags: int
+    hops: int
+    descriptors: int
+    destination: int
+    source: int
+    message_id: int
+
+
+Parts = list["bytes | bytearray | memoryview"]
+
+
+def frame(
+    kind: int, destination: int, source: int, message_id: int, body: bytes = b"", *, flags: int = 0, descriptors: int = 0
+) -> bytes:
+    """Make the one frame of a message whose body fits in it."""
+    return HEADER.pack(len(body), kind, flags, 0, descriptors, destination, source, message_id) + body
+
+
+def frames(kind: int, destination: int, source: int, message_id: int, parts: Parts) -> Iterator[Parts]:
+    """Cut a message whose body is *parts* into frames, each given as pieces to send one after the other; copies nothing."""
+    remaining = sum(map(len, parts))
+    pieces: Parts = []
+    room = MAX_BODY
+    for part in parts:
+        view = memoryview(part).cast("B")
+        while len(view) >= room:
+            pieces.append(view[:room])
+            view = view[room:]
+            remaining -= MAX_BODY
+            flags = MORE if remaining else 0
+            yield [HEADER.pack(MAX_BODY, kind, flags, 0, 0, destination, source, message_id), *pieces]
+            pieces, room = [], MAX_BODY
+        if len(view):
+            pieces.append(view)
+            room -= len(view)
+    if pieces:
+        yield [HEADER.pack(MAX_BODY - room, kind, 0, 0, 0, destination, source, message_id), *pieces]
+
+
+def check_header(header: Header, limit: int = MAX_BODY) -> None:
+    """Raise Undecodable when no honest peer sends such a header; called before anything is believed or allocated."""
+    if header.length > limit:
+        raise Undecodable(f"a frame of {header.length} bytes where at most {limit} are accepted")
+    if not Kind.CALL <= header.kind <= Kind.LOG:
+        raise Undecodable(f"no frame is of kind {header.kind}")
+
+
+class Assembler:
+    """Puts messages back together that came in several frames."""
+
+    def __init__(self) -> None:
+        self._partial: dict[tuple[int, int], bytearray] = {}
+
+    def add(self, source: int, message_id: int, flags: int, body: bytes | bytearray) -> bytes | bytearray | None:
+        """Take a frame's body; give the whole message when it is complete."""
+        if not flags & MORE and not self._partial:
+            return body
+        key = (source, message_id)
+        partial = self._partial.get(key)
+        if partial is None:
+            if not flags & MORE:
+                return body
+            self._partial[key] = bytearray(body)
+            return None
+        partial += body
+        if flags & MORE:
+            return None
+        return self._partial.pop(key)
+
+    def forget(self, source: int) -> None:
+        """Drop what a source that is gone left unfinished."""
+        for key in [key for key in self._partial if key[0] == source]:
+            del self._partial[key]
+
+    def __len__(self) -> int:
+        return len(self._partial)

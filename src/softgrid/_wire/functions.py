@@ -1,0 +1,179 @@
+"""Functions on the wire: by name, by source, or pickled once and then called by digest.
+
+A function is pickled with what it refers to (globals of an interactive session, closure variables, defaults). Pickling
+costs more than a whole call, so the bytes are kept; and because what a function refers to can change between two calls,
+a kept copy is only believed while everything it was made of is still the same object and of a kind that cannot change.
+Otherwise the function is pickled again, and the digest tells whether it became another one.
+"""
+
+from __future__ import annotations
+
+import types
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from softgrid._model.errors import BadArgument, Undecodable
+from softgrid._wire.framing import Parts
+from softgrid._wire.values import encode_value
+
+NAME, SOURCE, DIGEST, PICKLED = b"N", b"S", b"D", b"P"
+DIGEST_SIZE = 16
+
+_UNCHANGING = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis))
+
+
+@dataclass(frozen=True)
+class FunctionName:
+    """A function that the receiver knows under this name: a method of the executor or a stored function."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class FunctionSource:
+    """A function given as source text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class PickledFunction:
+    """A function as bytes, with the digest it is known by afterwards."""
+
+    digest: bytes
+    body: bytes
+
+
+Function = FunctionName | FunctionSource | PickledFunction
+
+
+def encode_function(function: Function, *, is_known: bool = False) -> bytes:
+    """Give *function* as it stands in a call; only its digest when the receiver has it already."""
+    if isinstance(function, FunctionName):
+        return NAME + function.name.encode()
+    if isinstance(function, FunctionSource):
+        return SOURCE + function.text.encode()
+    if is_known:
+        return DIGEST + function.digest
+    return PICKLED + function.digest + function.body
+
+
+def decode_function(data: bytes) -> Function:
+    """Read a function; one known by its digest comes with an empty body."""
+    tag, rest = data[:1], data[1:]
+    if tag == DIGEST:
+        return PickledFunction(rest, b"")
+    if tag == PICKLED and len(rest) > DIGEST_SIZE:
+        return PickledFunction(rest[:DIGEST_SIZE], rest[DIGEST_SIZE:])
+    try:
+        if tag == NAME:
+            return FunctionName(rest.decode())
+        if tag == SOURCE:
+            return FunctionSource(rest.decode())
+    except UnicodeDecodeError:
+        pass
+    raise Undecodable("a call without a readable function")
+
+
+def join_parts(parts: Parts) -> bytes:
+    """Give *parts* as one string of bytes."""
+    return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+
+class FunctionPickler:
+    """Pickles functions, and keeps the bytes of those that cannot have changed (bounded, least recently used go)."""
+
+    def __init__(self, capacity: int = 512) -> None:
+        self._capacity = capacity
+        self._kept: OrderedDict[int, tuple[object, tuple[Any, ...], PickledFunction]] = OrderedDict()
+
+    def pickle(self, function: Callable[..., Any]) -> PickledFunction:
+        """Give *function* as bytes; raises Unserializable, which names the part that will not go."""
+        kept = self._kept.get(id(function))
+        if kept is not None and kept[0] is function and _same(kept[1], _ingredients(function)):
+            return kept[2]
+        ingredients = _ingredients(function)
+        body = join_parts(encode_value(function, what=f"function {_label(function)}"))
+        pickled = PickledFunction(blake2b(body, digest_size=DIGEST_SIZE).digest(), body)
+        if ingredients is not None:
+            self._kept[id(function)] = (function, ingredients, pickled)
+            self._kept.move_to_end(id(function))
+            if len(self._kept) > self._capacity:
+                self._kept.popitem(last=False)
+        return pickled
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+def _label(function: object) -> str:
+    return getattr(function, "__qualname__", None) or type(function).__name__
+
+
+def _same(kept: tuple[Any, ...], now: tuple[Any, ...] | None) -> bool:
+    return now is not None and len(kept) == len(now) and all(a is b for a, b in zip(kept, now, strict=True))
+
+
+def _ingredients(function: object) -> tuple[Any, ...] | None:
+    """Give every object that the pickle of *function* depends on, or None when one of them may change in place."""
+    if isinstance(function, types.BuiltinFunctionType):
+        owner = function.__self__
+        return (function,) if owner is None or isinstance(owner, types.ModuleType) else None
+    if not isinstance(function, types.FunctionType):
+        return None
+    found: list[Any] = []
+    return tuple(found) if _collect(function, found, set()) else None
+
+
+def _collect(function: types.FunctionType, found: list[Any], seen: set[int]) -> bool:
+    seen.add(id(function))
+    found.append(function.__code__)
+    if function.__dict__ or function.__kwdefaults__:
+        return False
+    for part in _references(function):
+        found.append(part)
+        if isinstance(part, _UNCHANGING) or isinstance(part, (types.ModuleType, types.BuiltinFunctionType)):
+            continue
+        if not isinstance(part, types.FunctionType):
+            return False
+        if id(part) not in seen and not _collect(part, found, seen):
+            return False
+    return True
+
+
+def _references(function: types.FunctionType) -> Iterator[Any]:
+    yield from function.__defaults__ or ()
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:
+            yield None
+    globals_ = function.__globals__
+    for name in _global_names(function.__code__):
+        if name in globals_:
+            yield globals_[name]
+
+
+def _global_names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _global_names(constant)
+
+
+def compile_source(text: str) -> Callable[..., Any]:
+    """Make a function from source text: an expression (a lambda), or definitions of which the last one counts."""
+    namespace: dict[str, Any] = {"__name__": "softgrid_source", "__builtins__": __builtins__}
+    try:
+        function = eval(compile(text.strip(), "<softgrid source>", "eval"), namespace)
+    except SyntaxError:
+        exec(compile(text, "<softgrid source>", "exec"), namespace)
+        own = [value for value in namespace.values() if isinstance(value, types.FunctionType)]
+        own = [value for value in own if value.__module__ == "softgrid_source"]
+        function = own[-1] if own else None
+    if not callable(function):
+        raise BadArgument("function", text, "source text that defines a function or is a lambda expression")
+    return function  # type: ignore[no-any-return]

@@ -1,0 +1,114 @@
+"""Values to bytes and back: pickle protocol 5, large buffers out of band, functions and classes by cloudpickle.
+
+A payload is one byte of shape and then
+    PLAIN    a pickle
+    BUFFERS  count u32, lengths u64…, the pickle, and each buffer at an offset that keeps arrays aligned
+
+Buffers (numpy, pandas, bytearray, memoryview) are not copied here: the parts that come out of ``encode_value`` still are
+the caller's memory, and arrays that come out of ``decode_value`` stand writable in the message that carried them.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+from typing import Any
+
+from softgrid._model.errors import Undecodable, Unserializable
+from softgrid._wire.culprit import find_culprit
+from softgrid._wire.framing import Parts
+
+PLAIN, BUFFERS = b"\x00", b"\x01"
+ALIGNMENT = 16
+IN_BAND_LIMIT = 4096
+"""Buffers up to this many bytes are cheaper inside the pickle than beside it."""
+
+_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+
+
+def is_atomic(value: object) -> bool:
+    """Whether *value* is of a type that plain pickle carries in full."""
+    return type(value) in _ATOMS
+
+
+def are_atomic(args: tuple[Any, ...] | list[Any], kwargs: dict[str, Any]) -> bool:
+    """Whether all arguments of a call are atomic, so that the fast pickler says the same as the thorough one."""
+    atoms = _ATOMS
+    return all([type(value) in atoms for value in args]) and (
+        not kwargs or all([type(value) in atoms for value in kwargs.values()])
+    )
+
+
+def encode_atom(value: object) -> bytes:
+    """Give the payload of a value for which ``is_atomic`` or ``are_atomic`` holds."""
+    return PLAIN + pickle.dumps(value, 5)
+
+
+def encode_value(value: object, base: int = 0, what: str = "value") -> Parts:
+    """Give the payload of *value*, which will stand *base* bytes after the start of its message.
+
+    Raises Unserializable, which names the part of *what* that cannot travel.
+    """
+    buffers: list[memoryview] = []
+
+    def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            view = buffer.raw()
+        except BufferError:  # not contiguous: only a copy can travel
+            return True
+        if view.nbytes <= IN_BAND_LIMIT:
+            return True
+        buffers.append(view)
+        return False
+
+    body = _pickle(value, keep_in_band, what)
+    if not buffers:
+        return [PLAIN + body]
+    sizes = [len(body), *(view.nbytes for view in buffers)]
+    head = BUFFERS + struct.pack(f">I{len(sizes)}Q", len(buffers), *sizes)
+    parts: Parts = [head, body]
+    offset = base + len(head) + len(body)
+    for view in buffers:
+        padding = -offset % ALIGNMENT
+        parts += [b"\x00" * padding, view]
+        offset += padding + view.nbytes
+    return parts
+
+
+def _pickle(value: object, keep_in_band: Any, what: str) -> bytes:
+    from cloudpickle import Pickler
+
+    file = io.BytesIO()
+    try:
+        Pickler(file, 5, buffer_callback=keep_in_band).dump(value)
+    except Exception as error:
+        raise Unserializable(f"cannot serialise {find_culprit(value, what, error)}") from error
+    return file.getvalue()
+
+
+def decode_value(message: bytes | bytearray | memoryview, base: int = 0) -> Any:
+    """Read the payload that starts *base* bytes into *message*; whatever its classes raise passes through."""
+    view = memoryview(message)[base:]
+    shape = view[:1]
+    if shape == PLAIN:
+        return pickle.loads(view[1:])
+    if shape != BUFFERS or len(view) < 5:
+        raise Undecodable(f"no payload is of shape {bytes(shape)!r}")
+    if view.readonly:
+        view = memoryview(bytearray(message))[base:]
+    (count,) = struct.unpack_from(">I", view, 1)
+    if 5 + 8 * (count + 1) > len(view):
+        raise Undecodable(f"a payload of {len(view)} bytes that claims {count} buffers")
+    body_size, *sizes = struct.unpack_from(f">{count + 1}Q", view, 5)
+    start = 5 + 8 * (count + 1)
+    body = view[start : start + body_size]
+    offset = base + start + body_size
+    buffers = []
+    for size in sizes:
+        offset += -offset % ALIGNMENT
+        buffers.append(view[offset - base : offset - base + size])
+        offset += size
+    if offset - base > len(view):
+        raise Undecodable("a payload that is shorter than its buffers")
+    return pickle.loads(body, buffers=buffers)
