@@ -77,7 +77,9 @@ def parse_run(out: str, err: str) -> Run:
 
 
 def _start(command: list[str], scratch: str, cookie: str) -> subprocess.Popen[bytes]:
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    # the run starts in another folder, where what was relative here would be lost
+    inherited = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    path = os.pathsep.join([str(ROOT), *map(os.path.abspath, inherited)])
     env = {**os.environ, COOKIE: cookie, "PYTHONPATH": path, "TMPDIR": scratch}
     with open(f"{scratch}/out", "wb") as out, open(f"{scratch}/err", "wb") as err:
         return subprocess.Popen(

@@ -1,7 +1,7 @@
 """What holds for a whole grid: its rules, and how its log is written.
 
-``RULES`` is read when an executor is made and handed down to every executor that is launched; change it before making the
-Orchestrator. Each rule:
+``RULES`` is read when an executor is made and handed down to every executor that is launched; change it before
+making the Orchestrator. Each rule:
 
     machine_maximum_number_of_routers / _managers   None: no limit, or how many a machine may hold
     machine_maximum_number_of_workers               the same; -n stands for the number of cores minus n, at least 1
@@ -15,9 +15,7 @@ Orchestrator. Each rule:
     transfer_collect_sleep_time                     accepted and not needed: waiting is by event
     transport_implementation                        'softgrid'
 
->>> from softgrid import Globals
->>> Globals.RULES['machine_maximum_number_of_managers']
-1
+>>> from softgrid import Globals >>> Globals.RULES['machine_maximum_number_of_managers'] 1
 """
 
 from __future__ import annotations
@@ -64,8 +62,8 @@ class _Terminal:
 class Logger(SingleLogger):  # type: ignore[misc]
     """The log of an application: one per process, whatever makes it.
 
-    Parameters are those of ``pysimplelog.SingleLogger``, except that it writes to whatever ``sys.stdout`` is at the time,
-    and does not wait for the disk after each record unless ``flush=True``.
+    Parameters are those of ``pysimplelog.SingleLogger``, except that it writes to whatever ``sys.stdout`` is at
+    the time, and does not wait for the disk after each record unless ``flush=True``.
 
     >>> from softgrid.Globals import Logger
     >>> Logger(logToFile=False) is Logger()

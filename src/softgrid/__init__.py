@@ -1,7 +1,14 @@
 """softgrid: any connected machines as one soft grid."""
 
 from softgrid import Collections, Core, Executors, Globals
-from softgrid._api.package import get_author, get_doc, get_email, get_pypi, get_repository, get_version
+from softgrid._api.package import (
+    get_author,
+    get_doc,
+    get_email,
+    get_pypi,
+    get_repository,
+    get_version,
+)
 from softgrid.Executors import Manager, Orchestrator, Router, Worker
 
 __all__ = [

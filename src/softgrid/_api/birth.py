@@ -13,6 +13,8 @@ class Birth:
     channel: socket.socket
     address: str
     bind_host: str
+    births: int
+    """How many executors were forked on this machine before and with this one: the ports before are likely taken."""
 
 
 launched: Birth | None = None

@@ -14,7 +14,11 @@ from softgrid._node.printing import RelayedStream
 from softgrid._wire.control import encode_control
 from softgrid._wire.framing import Kind, frame
 
-_CLASSES: dict[str, type[Router | Manager | Worker]] = {"router": Router, "manager": Manager, "worker": Worker}
+_CLASSES: dict[str, type[Router | Manager | Worker]] = {
+    "router": Router,
+    "manager": Manager,
+    "worker": Worker,
+}
 
 
 def supervise(descriptor: int) -> None:
@@ -27,7 +31,7 @@ def supervise(descriptor: int) -> None:
 
 def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket.socket) -> NoReturn:
     """Be the executor that *spec* describes, until its upgrid is gone."""
-    birth.launched = birth.Birth(channel, spec["address"], spec["bind_host"])
+    birth.launched = birth.Birth(channel, spec["address"], spec["bind_host"], spec["births"])
     try:
         executor = _CLASSES[spec["role"]](**{"rules": spec["rules"], **spec["kwargs"]})
     except Exception as error:
@@ -35,7 +39,13 @@ def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket
     node = executor._node
     node.on_upgrid_lost = lambda reason: os._exit(0)
     streams = [
-        RelayedStream(log_type, node.reactor, lambda kind, text: node.logs.record(kind, text), node.logs.has_room, descriptor)
+        RelayedStream(
+            log_type,
+            node.reactor,
+            lambda kind, text: node.logs.record(kind, text),
+            node.logs.has_room,
+            descriptor,
+        )
         for descriptor, log_type in ((1, "stdout"), (2, "stderr"))
     ]
     sys.stdout, sys.stderr = streams

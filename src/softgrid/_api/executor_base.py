@@ -11,7 +11,7 @@ from typing import Any
 from softgrid import Globals
 from softgrid._api import birth, session
 from softgrid._api.launch_base import LaunchBase
-from softgrid._api.methods_table import REMOTE_METHODS
+from softgrid._api.methods_table import PROMPT_METHODS, REMOTE_METHODS
 from softgrid._io.ports import check_port, own_address
 from softgrid._model.errors import BadArgument
 from softgrid._model.names import check_given_name
@@ -38,8 +38,8 @@ class ExecutorBase(LaunchBase):
       8. relaunch (bool, int): how often the executor may be launched anew when it is lost; True: always
       9. acceptRouters, acceptManagers, acceptWorkers (bool): which roles may stand directly below
       10. temporaryDir, permanentDir, ddfsDir (None, str): folders for what is kept on disk
-      11. logKwargs (None, dict): keyword arguments of the Logger, over those of the rules; its 'logTypes' say which types
-          of records this executor makes, e.g. ``{'logTypes': {'result': {'stdoutFlag': False, 'fileFlag': False}}}``
+      11. logKwargs (None, dict): keyword arguments of the Logger, over those of the rules; its 'logTypes' say which
+          types of records this executor makes, e.g. ``{'logTypes': {'result': {'stdoutFlag': False, 'fileFlag': False}}}``
       12. rules (None, dict): rules that differ from ``softgrid.Globals.RULES``
     """
 
@@ -66,6 +66,7 @@ class ExecutorBase(LaunchBase):
         self._heart_monitor_frequency = _positive("heartMonitorFrequency", kwargs.pop("heartMonitorFrequency", 10))
         self._heartbeat_tolerance = _positive("heartbeatTolerance", kwargs.pop("heartbeatTolerance", 60))
         super().__init__(*args, **kwargs)
+        launched = birth.launched
         role: Role = self._role  # type: ignore[assignment]
         self._application_name = _text("applicationName", applicationName)
         self._relaunch = _relaunch(relaunch)
@@ -74,10 +75,16 @@ class ExecutorBase(LaunchBase):
             "manager": _boolean("acceptManagers", acceptManagers),
             "worker": _boolean("acceptWorkers", acceptWorkers),
         }
-        self._directories = {"temporaryDir": temporaryDir, "permanentDir": permanentDir, "ddfsDir": ddfsDir}
+        self._directories = {
+            "temporaryDir": temporaryDir,
+            "permanentDir": permanentDir,
+            "ddfsDir": ddfsDir,
+        }
         own_address_given, bind_host = _address(address)
         rules = self._given_rules
-        may_run = rules.may_execute(role) if allowExecutingUDF is None else _boolean("allowExecutingUDF", allowExecutingUDF)
+        may_run = (
+            rules.may_execute(role) if allowExecutingUDF is None else _boolean("allowExecutingUDF", allowExecutingUDF)
+        )
         spec = NodeSpec(
             role=role,
             name=check_given_name(type(self).__name__ if name is None else name),
@@ -91,8 +98,9 @@ class ExecutorBase(LaunchBase):
             accepted=frozenset(accepted for accepted, is_accepted in self._accepts.items() if is_accepted),  # type: ignore[misc]
             log_kwargs=_log_kwargs(rules, role, logKwargs),
             methods=REMOTE_METHODS,
+            prompt_methods=PROMPT_METHODS,
+            first_port=port + launched.births if launched else None,
         )
-        launched = birth.launched
         self._node = Node(spec, self, self._open_sink, launched.channel if launched else None)
         if launched is None:
             self._node.serve_in_background()

@@ -15,7 +15,12 @@ class Worker(ExecutorBase):
     _role = "worker"
 
     def __init__(
-        self, address: str | None = None, port: int = 5001, relaunch: bool | int = True, *args: Any, **kwargs: Any
+        self,
+        address: str | None = None,
+        port: int = 5001,
+        relaunch: bool | int = True,
+        *args: Any,
+        **kwargs: Any,
     ) -> None:
         kwargs.update(address=address, port=port, relaunch=relaunch)
         super().__init__(*args, **kwargs)

@@ -131,7 +131,10 @@ class GridBase:
     def passwords(self) -> dict[str, dict[str, str | None]]:
         """Passwords of the executors directly below, by role and name: ``{'routers': {name: password}, ...}``."""
         direct = self._node.tree.direct()
-        return {plural: {each.name: each.password for each in direct if each.role == role} for plural, role in PLURAL.items()}
+        return {
+            plural: {each.name: each.password for each in direct if each.role == role}
+            for plural, role in PLURAL.items()
+        }
 
     @property
     def paths(self) -> dict[str, dict[str, list[str]]]:
@@ -175,10 +178,16 @@ class GridBase:
 
     def log_and_transfer(self, logType: str, message: Any, tback: Any = None, *args: Any, **kwargs: Any) -> None:
         """Print a record; ``TransferBase`` makes it travel."""
-        print(logType, message, tback or "", file=sys.stdout)
+        sys.stdout.write(f"{logType} {message} {tback or ''}\n")
 
     def transfer_to_executor_and_log(
-        self, receiver: Any, logType: str, message: Any, tback: Any = None, *args: Any, **kwargs: Any
+        self,
+        receiver: Any,
+        logType: str,
+        message: Any,
+        tback: Any = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> None:
         """Print a record; ``TransferBase`` makes another executor say it."""
         self.log_and_transfer(logType, message, tback)

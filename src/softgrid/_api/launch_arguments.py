@@ -16,7 +16,13 @@ Item = dict[str, Any]
 
 
 def launch_items(
-    executor_address: Any, executor_type: Any, executor_kwargs: Any, upgrid: Any, user: Any, executable: Any, own_name: str
+    executor_address: Any,
+    executor_type: Any,
+    executor_kwargs: Any,
+    upgrid: Any,
+    user: Any,
+    executable: Any,
+    own_name: str,
 ) -> list[Item]:
     """Give the parameters of each launch; raises BadArgument naming the parameter at fault."""
     addresses = [executor_address] if isinstance(executor_address, str) else executor_address
@@ -40,7 +46,11 @@ def _widen(parameter: str, value: Any, count: int) -> list[Any]:
     if not isinstance(value, (list, tuple)):
         return [value] * count
     if len(value) != count:
-        raise BadArgument(parameter, f"{len(value)} items", f"one value, or a list as long as executorAddress ({count})")
+        raise BadArgument(
+            parameter,
+            f"{len(value)} items",
+            f"one value, or a list as long as executorAddress ({count})",
+        )
     return list(value)
 
 
@@ -62,7 +72,11 @@ def as_message(item: Item, accepted: Callable[[str], frozenset[str]]) -> Message
     kwargs = dict(item["executorKwargs"] or {})
     for key in kwargs:
         if key not in accepted(role):
-            raise BadArgument("executorKwargs", key, f"parameters of a {role}: {', '.join(sorted(accepted(role)))}")
+            raise BadArgument(
+                "executorKwargs",
+                key,
+                f"parameters of a {role}: {', '.join(sorted(accepted(role)))}",
+            )
     if kwargs.get("name") is not None:
         check_given_name(kwargs["name"])
     if callable(kwargs.get("password")):
@@ -70,7 +84,11 @@ def as_message(item: Item, accepted: Callable[[str], frozenset[str]]) -> Message
     try:
         encode_control(kwargs)
     except BadArgument:
-        raise BadArgument("executorKwargs", kwargs, "values of plain types: text, numbers, booleans, lists, dictionaries") from None
+        raise BadArgument(
+            "executorKwargs",
+            kwargs,
+            "values of plain types: text, numbers, booleans, lists, dictionaries",
+        ) from None
     executable = item["machineExecutable"]
     if executable is not None and os.sep in executable:
         executable = os.path.abspath(executable)

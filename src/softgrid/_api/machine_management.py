@@ -74,7 +74,7 @@ class MachineManagement(GridBase):
         return SoftgridStatus(True, message=f"rules of machine {address} are set")
 
     def get_machine_info(self, address: str) -> dict[str, Any]:
-        """Give what is known of a machine: its executors by role, its number of cores, its rules, what it may still take.
+        """Give what is known of a machine: its executors by role, its cores, its rules, what it may still take.
 
         Parameters
           1. address (str): address of the machine
@@ -99,7 +99,10 @@ class MachineManagement(GridBase):
         return remaining(address, self._names(), self._node.rules, self._cores_of(address))
 
     def _names(self) -> list[GridName]:
-        return [self._node.grid_name, *(member.parsed for member in self._node.tree.members.values())]
+        return [
+            self._node.grid_name,
+            *(member.parsed for member in self._node.tree.members.values()),
+        ]
 
     def _cores_of(self, address: str) -> int:
         known = machine_table(self._node).get(address)

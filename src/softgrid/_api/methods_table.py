@@ -13,3 +13,6 @@ REMOTE_METHODS = frozenset(
         "statistics",
     }
 )
+
+PROMPT_METHODS = frozenset({"log_and_transfer"})
+"""Those that never wait: with priority None they run in the thread that received the call, in order of arrival."""

@@ -32,7 +32,7 @@ def _prepare() -> None:
 
 
 def _catch_interrupts() -> None:
-    """Let Ctrl-C come between our callbacks, not into the middle of one; where a program handles it itself, leave it."""
+    """Let Ctrl-C come between our callbacks, not into one; where a program handles it itself, leave it."""
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _on_interrupt)

@@ -80,7 +80,11 @@ class TransferBase(MachineManagement):
             "promise_password": promisePassword,
             "args": args,
             "kwargs": kwargs,
-            "result_handling": {"return_result": returnResult, "store_result": storeResult, "result_name": resultName},
+            "result_handling": {
+                "return_result": returnResult,
+                "store_result": storeResult,
+                "result_name": resultName,
+            },
             "priority": priority,
         }
 
@@ -125,10 +129,10 @@ class TransferBase(MachineManagement):
         Parameters
           1. transferKwargs (dict, list): what to run, see ``get_transfer_template``; a list has one for each receiver
           2. receivers (str, list): 'upgrid', 'routers', 'managers', 'workers' (all below this executor), a grid unique
-             name, or a list of these; a list inside the list is a trajectory of connected executors whose last one is meant
+             name, or a list of these; a list inside the list is a trajectory of connected executors: its last is meant
           3. allowBridging (None, bool, list): whether bridges may be used
-          4. bounce (None, str, list): one item for each receiver: None, or a name or list of names to which that receiver
-             passes the call on instead of running it; what travels to many workers of one manager then travels to it once
+          4. bounce (None, str, list): one item for each receiver: None, or a name or list of names to which it passes the
+             call on instead of running it; what is meant for many workers of a manager then travels to it once
           5. collect (bool): whether to wait for the results and return them
           6. transferTimeout (None, number): seconds after which a result is no longer waited for; the call may run on
           7. multiplier (number): the timeout is multiplied by ``ceil(len(gridPath) / multiplier)``
@@ -195,7 +199,7 @@ class TransferBase(MachineManagement):
         template = self.get_transfer_template("log_and_transfer", args, kwargs, None, returnResult=False)
         return statuses_for_failures(self._node.transfer(TransferSpec(template, receiver)))
 
-    def transfer_to_executor_and_log(  # type: ignore[override]
+    def transfer_to_executor_and_log(
         self,
         receiver: Any,
         logType: str,

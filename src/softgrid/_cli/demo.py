@@ -62,9 +62,7 @@ def _warm(sources: Sequence[Source]) -> None:
             file.read()
 
 
-def _count_on_grid(
-    grid: LocalGrid, run: Run, sources: Sequence[Source], stream: TextIO | None
-) -> None:
+def _count_on_grid(grid: LocalGrid, run: Run, sources: Sequence[Source], stream: TextIO | None) -> None:
     def call(worker: Member, batch: list[str]) -> BatchResult:
         result: BatchResult = grid.call(worker, count_identifiers, batch)
         return result

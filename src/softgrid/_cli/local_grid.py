@@ -60,9 +60,7 @@ class LocalGrid:
     def call(self, worker: Member, function: Callable[..., Any], *args: Any) -> Any:
         """Run *function* on *worker* and wait for what it returns; any thread may ask."""
         transfer = self._orchestrator.get_transfer_template(func=function, args=args)
-        answer = self._orchestrator.transfer(
-            transferKwargs=transfer, receivers=worker.grid_name, collect=True
-        )
+        answer = self._orchestrator.transfer(transferKwargs=transfer, receivers=worker.grid_name, collect=True)
         if not isinstance(answer, Collections.SoftgridStatus):
             [answer] = answer
         if isinstance(answer, Collections.SoftgridStatus) and not answer:
@@ -84,9 +82,7 @@ class LocalGrid:
         self.relays = [top, router, manager]
         self.workers = self._started(
             "worker",
-            orchestrator.launch_worker(
-                executorAddress=[here] * self._wanted, upgridUniqueName=manager.grid_name
-            ),
+            orchestrator.launch_worker(executorAddress=[here] * self._wanted, upgridUniqueName=manager.grid_name),
         )
 
     def _started(self, role: str, outcome: Any) -> list[Member]:

@@ -109,9 +109,7 @@ def _differences(run: Run) -> Iterator[str]:
     for path in sorted(grid.skipped ^ serial.skipped)[:DIFFERENCES_SHOWN]:
         side = "grid" if path in grid.skipped else "serial run"
         yield f"          {path}: skipped by the {side} only"
-    names = sorted(
-        name for name in grid.counts | serial.counts if grid.counts[name] != serial.counts[name]
-    )
+    names = sorted(name for name in grid.counts | serial.counts if grid.counts[name] != serial.counts[name])
     for name in names[:DIFFERENCES_SHOWN]:
         yield f"          {name}: grid {grid.counts[name]}, serial {serial.counts[name]}"
     if len(names) > DIFFERENCES_SHOWN:

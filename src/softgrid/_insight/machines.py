@@ -12,7 +12,8 @@ def machine_table(node: Node) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     for member in node.tree.members.values():
         machine = table.setdefault(
-            member.parsed.address, {"router": [], "manager": [], "worker": [], "machine_number_of_cpu": member.cores}
+            member.parsed.address,
+            {"router": [], "manager": [], "worker": [], "machine_number_of_cpu": member.cores},
         )
         machine[member.role].append(member.name)
     return table

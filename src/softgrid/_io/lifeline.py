@@ -1,9 +1,9 @@
 """How a process is bound to the life of another: by the kernel, not by good behaviour.
 
-A lifeline is a pipe on which nothing is ever written. Its reading end asks the kernel for SIGKILL to the whole process group
-when the other end closes, which happens when its holder ends in whatever way. No code of ours has to run for that, so it
-works while user code holds the interpreter lock or ignores every signal.
-Where the kernel has no F_SETSIG the executor relies on the end of its links alone.
+A lifeline is a pipe on which nothing is ever written. Its reading end asks the kernel for SIGKILL to the whole
+process group when the other end closes, which happens when its holder ends in whatever way. No code of ours has to
+run for that, so it works while user code holds the interpreter lock or ignores every signal. Where the kernel has
+no F_SETSIG the executor relies on the end of its links alone.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def hold_on_to(read_end: int) -> None:
         os._exit(1)
 
 
-def become_subreaper() -> bool:
-    """Make orphaned descendants children of this process, so that none can hide; False where there is no such thing."""
+def become_subreaper() -> None:
+    """Make orphaned descendants children of this process, so that none can hide; where there is such a thing."""
     try:
         import ctypes
 
-        return ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     except (ImportError, OSError, AttributeError):
-        return False
+        return
 
 
 def children_of(pid: int) -> set[int]:

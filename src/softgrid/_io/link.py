@@ -1,9 +1,9 @@
 """A live connection to another process: bytes out without blocking the reactor, bytes in when the reactor says so.
 
-A thread that sends writes to the socket itself while nothing waits in line; the rest is queued and written when the socket
-takes more. Small messages go in the order in which they were sent. A bulk message is a stream of frames that is drawn only
-as fast as the socket takes it, one frame at a time between the small ones, so that it is never held in memory twice;
-whatever is sent to the same destination afterwards keeps behind it.
+A thread that sends writes to the socket itself while nothing waits in line; the rest is queued and written when the
+socket takes more. Small messages go in the order in which they were sent. A bulk message is a stream of frames that
+is drawn only as fast as the socket takes it, one frame at a time between the small ones, so that it is never held
+in memory twice; whatever is sent to the same destination afterwards keeps behind it.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Link:
     def send(self, data: Any, destination: int = 0, descriptors: list[int] | None = None) -> None:
         """Send one frame (or several whole ones) now or as soon as the socket takes it; never blocks, never raises.
 
-        What goes to a link that is closed is dropped: its end is told by ``on_closed``. *data* may be reused afterwards.
+        What goes to a link that is closed is dropped: its end is told by ``on_closed``. *data* may be reused.
         Descriptors are closed here once they are on their way.
         """
         with self._lock:

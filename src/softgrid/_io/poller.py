@@ -1,4 +1,4 @@
-"""Readiness of descriptors: epoll where there is one, poll elsewhere. The standard selectors cost twice as much a turn."""
+"""Readiness of descriptors: epoll or else poll. The standard selectors cost twice as much a turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TCP ports: reserve one at birth, listen on it when there is a reason to. Nothing here binds beyond what it is told."""
+"""TCP ports: reserve one at birth, listen where there is a reason to. Nothing binds beyond what it is told."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def reserve_port(host: str, port: int, *, fetch: bool, listen: bool, first_try: 
     if fetch and first_try is not None and first_try in candidates:
         candidates = [*range(first_try, candidates[-1] + 1), *range(port, first_try)]
     for candidate in candidates:
-        bound = _try_bind(host, candidate, listen)
+        bound = _bind(host, candidate, listen)
         if bound is not None:
             return bound
     if fetch:
@@ -37,9 +37,9 @@ def reserve_port(host: str, port: int, *, fetch: bool, listen: bool, first_try: 
     raise PortTaken(f"port {port} of {host} is in use; give another one, or portFetch=True to take the next free one")
 
 
-def _try_bind(host: str, port: int, listen: bool) -> socket.socket | None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+def _bind(host: str, port: int, listen: bool) -> socket.socket | None:
+    """Give a socket bound to the port, or None when it is taken."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         if listen:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

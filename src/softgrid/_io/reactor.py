@@ -1,9 +1,9 @@
 """The reactor of a process: readiness, timers, and whose turn it is to wait for them.
 
-Sleeping and being woken is most of what a round trip costs, so nobody is woken who need not be: a thread that waits for an
-answer takes the turn and polls for itself, and a background thread polls only while no other thread wants to. After a
-thread has given the turn back, the background thread keeps off for a moment (GRACE_S), because the next call is likely to
-follow at once.
+Sleeping and being woken is most of what a round trip costs, so nobody is woken who need not be: a thread that waits
+for an answer takes the turn and polls for itself, and a background thread polls only while no other thread wants
+to. After a thread has given the turn back, the background thread keeps off for a moment (GRACE_S), because the next
+call is likely to follow at once.
 
 Only the thread that holds the turn runs callbacks, so callbacks never run beside each other.
 """
@@ -158,7 +158,7 @@ class Reactor:
     # -- one turn -------------------------------------------------------------------------------------------------
 
     def turn(self, timeout: float | None) -> bool:
-        """Poll once and run what is due; the caller holds the turn. False when nothing was ready in *timeout* seconds."""
+        """Poll once and run what is due; the caller holds the turn. False when nothing was ready in time."""
         timers = self._timers
         if timers:
             until = timers[0][0] - monotonic()

@@ -20,7 +20,7 @@ from softgrid._io.reactor import Reactor
 from softgrid._launch.messages import MessageReader, send_message
 from softgrid._launch.supervisor import COOKIE
 from softgrid._model.errors import LaunchFailed
-from softgrid._wire.control import Message
+from softgrid._wire.control import Message, field
 
 _BOOT = "import sys; sys.path[:0] = {path!r}; from softgrid._api.child import supervise; supervise({descriptor})"
 
@@ -67,17 +67,26 @@ class SupervisorLine:
         self._link.abandon()
 
     def _on_message(self, link: Link, message: Message, descriptors: list[int]) -> None:
-        token = message.get("token")
-        listener = self._listeners.get(token) if isinstance(token, int) else None
+        token = field(message, "token", int)
+        ends = message["op"] in ("exited", "failed")
+        listener = self._listeners.pop(token, None) if ends else self._listeners.get(token)
         if listener is not None:
-            if message["op"] in ("exited", "failed"):
-                del self._listeners[token]
             listener(message)
 
     def _on_closed(self, link: Link, reason: str) -> None:
         listeners, self._listeners = self._listeners, {}
         for token, listener in listeners.items():
-            listener({"op": "exited", "token": token, "pid": None, "code": None, "signal": None, "peak_kib": 0, "tail": []})
+            listener(
+                {
+                    "op": "exited",
+                    "token": token,
+                    "pid": None,
+                    "code": None,
+                    "signal": None,
+                    "peak_kib": 0,
+                    "tail": [],
+                }
+            )
 
 
 def _await_end(pid: int, timeout: float) -> None:

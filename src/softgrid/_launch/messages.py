@@ -1,12 +1,13 @@
 """What executors and the supervisor of their machine say to each other: control frames over a socket pair.
 
-    to the supervisor     begin {path, cookie}   fork {token, spec} + descriptor   kill {pid}
-    from the supervisor   forked {token, pid}    failed {token, reason}
-                          output {token, text}   exited {token, pid, code, signal, peak_kib, tail}
+to the supervisor     begin {path, cookie}   fork {token, spec} + descriptor   kill {pid}
+from the supervisor   forked {token, pid}    failed {token, reason}
+                      output {token, text}   exited {token, pid, code, signal, peak_kib, tail}
 """
 
 from __future__ import annotations
 
+import mmap
 import signal
 from collections.abc import Callable
 
@@ -29,7 +30,7 @@ class MessageReader:
 
     def __init__(self, on_message: Callable[[Link, Message, list[int]], None]) -> None:
         self._on_message = on_message
-        self._view = memoryview(bytearray(MAX_MESSAGE + HEADER_SIZE))
+        self._view = memoryview(mmap.mmap(-1, MAX_MESSAGE + HEADER_SIZE))
 
     def __call__(self, link: Link) -> None:
         kept = len(link.partial)

@@ -1,9 +1,9 @@
 """The supervisor of one machine: forks the executors of a grid there, reaps them, and tells what each died of.
 
-It is one small single-threaded process that runs no user code, so that a fork is cheap and safe: a warm interpreter with
-everything an executor needs, copied in two milliseconds. It has no name on the grid. Executors ask it over a socket pair
-each; whoever asked for a child is told when it ends, and when an asker is gone its children go too. When the process that
-started it is gone it ends everything it started and itself.
+It is one small single-threaded process that runs no user code, so that a fork is cheap and safe: a warm interpreter
+with everything an executor needs, copied in two milliseconds. It has no name on the grid. Executors ask it over a
+socket pair each; whoever asked for a child is told when it ends, and when an asker is gone its children go too.
+When the process that started it is gone it ends everything it started and itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from softgrid._io.lifeline import become_subreaper, children_of, hold_on_to, kill_group, processes_with
+from softgrid._io.lifeline import (
+    become_subreaper,
+    children_of,
+    hold_on_to,
+    kill_group,
+    processes_with,
+)
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
 from softgrid._launch.messages import MessageReader, send_message
@@ -29,6 +35,8 @@ from softgrid._wire.control import Message
 COOKIE = "SOFTGRID_GRID"
 TAIL_LINES = 20
 OUTPUT_CHUNK = 65536
+SUBREAPER_AFTER_S = 0.2
+"""Asked for when the first launches are done: loading what it takes would delay them."""
 
 RunChild = Callable[[dict[str, Any], socket.socket, socket.socket], NoReturn]
 """What a forked executor does: its spec, the socket to its upgrid, the socket to the supervisor."""
@@ -58,6 +66,7 @@ class Supervisor:
         self._children: dict[int, Child] = {}
         self._adopted: set[int] = set()
         self._cookie = ""
+        self._births = 0
         self._ends = False
         self._root = self._add_link(root)
         self._signals = self._watch_signals()
@@ -109,12 +118,12 @@ class Supervisor:
     def _begin(self, message: Message) -> None:
         sys.path[:] = message["path"]
         self._cookie = message["cookie"]
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         gc.collect()
         gc.freeze()
-        self._reactor.call_later(0.2, lambda: None if become_subreaper() else None)
+        self._reactor.call_later(SUBREAPER_AFTER_S, become_subreaper)
 
     def _on_link_closed(self, link: Link, reason: str) -> None:
         if link is self._root:
@@ -128,6 +137,8 @@ class Supervisor:
 
     def _fork(self, asker: Link, token: int, spec: dict[str, Any], link_end: int) -> None:
         ends: list[int] = [link_end]
+        self._births += 1
+        spec["births"] = self._births
         try:
             mine, theirs = socket.socketpair()
             lifeline_read, lifeline_write = os.pipe()
@@ -151,7 +162,12 @@ class Supervisor:
         send_message(asker, {"op": "forked", "token": token, "pid": pid})
 
     def _become_child(
-        self, spec: dict[str, Any], link_end: int, channel: socket.socket, lifeline: int, output: int
+        self,
+        spec: dict[str, Any],
+        link_end: int,
+        channel: socket.socket,
+        lifeline: int,
+        output: int,
     ) -> NoReturn:
         try:
             signal.set_wakeup_fd(-1)

@@ -1,21 +1,21 @@
 """What can go wrong, by cause. Code below the facade raises these; ``_api.boundary`` turns them into statuses.
 
-    SoftgridError
-     ├─ BadArgument       the caller gave something that cannot be meant        (also ValueError)
-     │   ├─ MalformedName     a grid unique name that does not parse
-     │   ├─ Duplicate         the name is taken and ``replace`` is off
-     │   └─ Missing           nothing is kept under that name                   (also KeyError)
-     ├─ Refused           a rule or a role forbids it
-     ├─ NoRoute           nobody of that name is on the grid
-     ├─ PeerLost          the executor is gone; says of what, and how far it got
-     ├─ TimedOut          the time given ran out; tracking was dropped
-     ├─ Unserializable    a value cannot travel; names the part of it
-     ├─ Undecodable       bytes that are not what they should be
-     ├─ RemoteFailure     the function itself raised on the other side
-     ├─ LaunchFailed      an executor did not come up; says at which step
-     ├─ PortTaken         no port to be had
-     ├─ HandshakeFailed   the peer is not who it should be, or is not softgrid
-     └─ Closed            this executor has left its grid
+SoftgridError
+ ├─ BadArgument       the caller gave something that cannot be meant        (also ValueError)
+ │   ├─ MalformedName     a grid unique name that does not parse
+ │   ├─ Duplicate         the name is taken and ``replace`` is off
+ │   └─ Missing           nothing is kept under that name                   (also KeyError)
+ ├─ Refused           a rule or a role forbids it
+ ├─ NoRoute           nobody of that name is on the grid
+ ├─ PeerLost          the executor is gone; says of what, and how far it got
+ ├─ TimedOut          the time given ran out; tracking was dropped
+ ├─ Unserializable    a value cannot travel; names the part of it
+ ├─ Undecodable       bytes that are not what they should be
+ ├─ RemoteFailure     the function itself raised on the other side
+ ├─ LaunchFailed      an executor did not come up; says at which step
+ ├─ PortTaken         no port to be had
+ ├─ HandshakeFailed   the peer is not who it should be, or is not softgrid
+ └─ Closed            this executor has left its grid
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The grid unique name ``role|name@address[pid]:port``: parsed and formatted here and nowhere else.
 
-A name is a label that people read. On the wire an executor is addressed by the 64-bit digest of its name, which every
-executor can compute for itself, so nobody has to ask anybody for a number.
+A name is a label that people read. On the wire an executor is addressed by the 64-bit digest of its name, which
+every executor can compute for itself, so nobody has to ask anybody for a number.
 """
 
 from __future__ import annotations

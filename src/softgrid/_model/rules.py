@@ -1,7 +1,7 @@
 """Rules: the limits of a machine and the defaults of a grid, checked once and then frozen.
 
-``Globals.RULES`` is the user's dictionary. It is read when an executor is made, checked here, and handed down to every
-executor that is launched, so that nothing below ever looks at a global.
+``Globals.RULES`` is the user's dictionary. It is read when an executor is made, checked here, and handed down to
+every executor that is launched, so that nothing below ever looks at a global.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ def _is_limit(value: object) -> bool:
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "boolean": (lambda value: isinstance(value, bool), "True or False"),
     "limit": (_is_limit, "None (no limit) or an integer >= 0"),
-    "maximum": (_is_maximum, "None (no limit), a limit >= 0, or -n for the number of cores minus n"),
+    "maximum": (
+        _is_maximum,
+        "None (no limit), a limit >= 0, or -n for the number of cores minus n",
+    ),
     "positive": (lambda value: _is_number(value) and value > 0, "a finite number > 0"),
     "mapping": (lambda value: isinstance(value, Mapping), "a dictionary"),
     "text": (lambda value: isinstance(value, str), "a string"),
@@ -133,7 +136,14 @@ class Rules:
 
     def for_machine_set(self, address: str, own: Mapping[str, Any]) -> Rules:
         """Give new rules in which the machine at *address* has rules of its own."""
-        return self.updated({"overload_machine_rules": {**self._values["overload_machine_rules"], address: dict(own)}})
+        return self.updated(
+            {
+                "overload_machine_rules": {
+                    **self._values["overload_machine_rules"],
+                    address: dict(own),
+                }
+            }
+        )
 
     def maximum(self, role: Role, cores: int) -> int | None:
         """How many executors of *role* a machine with that many cores may hold; None when there is no limit."""

@@ -9,7 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from softgrid._io.reactor import Reactor, Waiter
-from softgrid._model.errors import LaunchFailed, NoRoute, PeerLost, SoftgridError, TimedOut, Undecodable
+from softgrid._model.errors import (
+    LaunchFailed,
+    NoRoute,
+    PeerLost,
+    SoftgridError,
+    TimedOut,
+    Undecodable,
+)
 from softgrid._model.names import node_id
 from softgrid._node.switch import Switch
 from softgrid._state.inflight import Batch, InFlight
@@ -36,7 +43,7 @@ class Control:
         self.notices: dict[str, Notice] = {}
 
     def ask(self, name: str, message: Message, on_answer: Callable[[Message | SoftgridError], None]) -> None:
-        """Put a question to the executor *name*; *on_answer* is called once, maybe at once, maybe from another thread."""
+        """Put a question to the executor *name*; *on_answer* is called once, maybe from another thread."""
         target = node_id(name)
         batch = Batch([name], [message])
         batch.on_done = lambda: on_answer(self._read(batch))

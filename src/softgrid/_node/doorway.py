@@ -1,7 +1,7 @@
 """The listening port of an executor: whoever connects must prove the password before a single message is read.
 
-Strangers cost little and learn nothing: fixed small reads, a deadline, a bound on how many may be at the door at once, and
-not one byte of answer before they have said the magic word.
+Strangers cost little and learn nothing: fixed small reads, a deadline, a bound on how many may be at the door at
+once, and not one byte of answer before they have said the magic word.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class _Visitor:
         self.source = source
         self._handshake = ServerHandshake(doorway._password, secrets.token_bytes(32))
         reactor = doorway._reactor
-        self._deadline: Timer = reactor.call_later(DEADLINE_S, lambda: self.turn_away("it did not say who it is in time"))
+        self._deadline: Timer = reactor.call_later(
+            DEADLINE_S, lambda: self.turn_away("it did not say who it is in time")
+        )
         reactor.watch(sock.fileno(), self._on_ready)
 
     def _on_ready(self, mask: int) -> None:

@@ -1,7 +1,8 @@
 """Running functions for others: allowed? resolved? run, answered.
 
-Calls with a priority wait in the queue and run one at a time in the thread that serves it (the main thread of a launched
-executor); calls with priority None run at once in a thread of their own. Whatever a call does, its caller is answered.
+Calls with a priority wait in the queue and run one at a time in the thread that serves it (the main thread of a
+launched executor); calls with priority None run at once in a thread of their own. Whatever a call does, its caller
+is answered.
 """
 
 from __future__ import annotations
@@ -118,7 +119,10 @@ class Execution:
             self.refuse(task.source, task.message_id, str(error))
             return
         if priority is None:
-            self._beside.run(lambda: self.run(task))
+            if self._functions.is_prompt(call.function):
+                self.run(task)
+            else:
+                self._beside.run(lambda: self.run(task))
             return
         self._queue.push(priority, task)
         self.work.set()
@@ -176,7 +180,9 @@ class Execution:
             return [encode_refusal(str(error))]
         except BaseException as error:
             self.failed += 1
-            return [encode_refusal(f"the function or its arguments cannot be read here: {type(error).__name__}: {error}")]
+            return [
+                encode_refusal(f"the function or its arguments cannot be read here: {type(error).__name__}: {error}")
+            ]
         if call.flags & FIRST_ARGUMENT or resolved.wants_executor:
             args = (self._owner, *args)
         try:
@@ -215,8 +221,11 @@ class Execution:
         """A function that was asked for has come, or will not."""
         for task in self._parked.pop(digest, []):
             if body is None:
-                self.refuse(task.source, task.message_id, "its function is no longer kept by the caller; send it again")
+                self.refuse(
+                    task.source,
+                    task.message_id,
+                    "its function is no longer kept by the caller; send it again",
+                )
                 continue
             task.call.function = PickledFunction(digest, body)
             self.accept(task)
-

@@ -1,7 +1,7 @@
 """The functions an executor can run for others: its methods by name, stored ones, and those that came over the wire.
 
-A method is callable from outside only if it stands in the executor's table; names from the wire never reach ``getattr``
-unchecked.
+A method is callable from outside only if it stands in the executor's table; names from the wire never reach
+``getattr`` unchecked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from softgrid._model.errors import NoRoute, Refused
-from softgrid._wire.functions import Function, FunctionName, FunctionSource, PickledFunction, compile_source
+from softgrid._wire.functions import (
+    Function,
+    FunctionName,
+    FunctionSource,
+    PickledFunction,
+    compile_source,
+)
 from softgrid._wire.values import decode_value
 
 CACHE_SIZE = 1024
@@ -35,15 +41,20 @@ class Resolved:
 class FunctionTable:
     """Finds the function that a call means."""
 
-    def __init__(self, owner: object, methods: frozenset[str]) -> None:
+    def __init__(self, owner: object, methods: frozenset[str], prompt_methods: frozenset[str] = frozenset()) -> None:
         self._owner = owner
         self._methods = methods
+        self._prompt_methods = prompt_methods
         self._received: OrderedDict[bytes, Callable[..., Any]] = OrderedDict()
         self.stored: dict[str, tuple[Callable[..., Any], bool]] = {}
 
     def is_users(self, function: Function) -> bool:
         """Whether running this needs the permission to run functions of users."""
         return not isinstance(function, FunctionName) or function.name not in self._methods
+
+    def is_prompt(self, function: Function) -> bool:
+        """Whether this never waits, so that it may run in the thread that received the call."""
+        return isinstance(function, FunctionName) and function.name in self._prompt_methods
 
     def resolve(self, function: Function) -> Resolved:
         """Give what is to be run; unpickling and compiling happen here, so only where user code may run."""

@@ -1,8 +1,9 @@
-"""Launching executors: asked of the orchestrator, which knows all rules; performed by the executor that will be the upgrid.
+"""Launching executors: asked of the orchestrator, which knows all rules; performed by the executor that will be the
+upgrid.
 
-    asker → orchestrator   launch {items, timeout, retry}     the orchestrator reserves a place for each item, or refuses it
-    orchestrator → upgrid  spawn {items, timeout, retry}      the upgrid forks through its supervisor and sees each one join
-    back                   {results: [{name} or {step, reason, tail}]}, one per item, in their order
+asker → orchestrator launch {items, timeout, retry} the orchestrator reserves a place for each item, or refuses it
+orchestrator → upgrid spawn {items, timeout, retry} the upgrid forks through its supervisor and sees each one join
+back {results: [{name} or {step, reason, tail}]}, one per item, in their order
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from softgrid._io.link import Link
@@ -119,7 +121,10 @@ class Launching:
             self._tree.check_reachable(upgrid)
             address = self._machine_of(item)
             names = [parse_name(name) for name in (self._tree.name, *(m.name for m in self._tree.members.values()))]
-            cores = next((m.cores for m in self._tree.members.values() if m.parsed.address == address), self._cores)
+            cores = next(
+                (m.cores for m in self._tree.members.values() if m.parsed.address == address),
+                self._cores,
+            )
             self._capacity.reserve(address, role, names, self._rules(), cores)
         except SoftgridError as error:
             raise LaunchFailed("rules", str(error), is_final=True) from None
@@ -149,14 +154,23 @@ class Launching:
         items = message["items"]
         gathered = _Gathered([None] * len(items), answer)
         for index, item in enumerate(items):
-            spawn = Spawn(item, lambda result, index=index: gathered.put(index, result), message["retry"])  # type: ignore[misc]
-            spawn.deadline = self._reactor.call_later(message["timeout"], lambda spawn=spawn: self._on_timeout(spawn))  # type: ignore[misc]
-            self._start(spawn)
+            self._spawn(item, partial(gathered.put, index), message)
+
+    def _spawn(self, item: Message, on_result: Callable[[Message], None], message: Message) -> None:
+        spawn = Spawn(item, on_result, message["retry"])
+        spawn.deadline = self._reactor.call_later(message["timeout"], lambda: self._on_timeout(spawn))
+        self._start(spawn)
 
     def _start(self, spawn: Spawn) -> None:
         item = spawn.item
         if item["address"] != self._address and not is_local(item["address"]):
-            self._settle(spawn, _failed("reach the machine", f"{item['address']} is not this machine ({self._address}), and launching over ssh is not part of this version"))
+            self._settle(
+                spawn,
+                _failed(
+                    "reach the machine",
+                    f"{item['address']} is not this machine ({self._address}): this version launches on one only",
+                ),
+            )
             return
         mine, theirs = socket.socketpair()
         try:
@@ -207,7 +221,11 @@ class Launching:
         elif op == "failed":
             self._fail(spawn, "fork", event["reason"])
         elif op == "exited":
-            spawn.cause = "the supervisor is gone, and it with it" if event["pid"] is None else cause_of_death(event["code"], event["signal"])
+            spawn.cause = (
+                "the supervisor is gone, and it with it"
+                if event["pid"] is None
+                else cause_of_death(event["code"], event["signal"])
+            )
             spawn.tail = event["tail"]
             if spawn.on_cause is not None:
                 spawn.on_cause(spawn.cause)

@@ -1,7 +1,7 @@
 """Log records travel up the grid, hop by hop, to the orchestrator, which writes them out in the order of each origin.
 
-An origin may have only so much on its way (``_state.logflow``): a flood waits at its source. A thread that must not wait, or
-has waited too long, drops the record, and the number of those dropped follows with the next one that goes.
+An origin may have only so much on its way (``_state.logflow``): a flood waits at its source. A thread that must not
+wait, or has waited too long, drops the record, and the number of those dropped follows with the next one that goes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,13 @@ class Logs:
     """The log of one executor."""
 
     def __init__(
-        self, name: str, switch: Switch, reactor: Reactor, control: Control, log_kwargs: dict[str, Any], open_sink: Callable[[], Sink]
+        self,
+        name: str,
+        switch: Switch,
+        reactor: Reactor,
+        control: Control,
+        log_kwargs: dict[str, Any],
+        open_sink: Callable[[], Sink],
     ) -> None:
         self._name = name
         self._switch = switch
@@ -98,7 +104,14 @@ class Logs:
     ) -> None:
         """Make a record and pass it on, without asking whether it should be."""
         text = data if data is None or isinstance(data, str) else shorten(data, 65536)
-        record = LogRecord(log_type, str(message), origin or self._name, time() if utc is None else utc, text, tback)
+        record = LogRecord(
+            log_type,
+            str(message),
+            origin or self._name,
+            time() if utc is None else utc,
+            text,
+            tback,
+        )
         if self._switch.uplink is None:
             if locally:
                 self._write_soon(record, None, 0)
@@ -114,7 +127,9 @@ class Logs:
         message: Message = {"op": "log", **asdict(record)}
         dropped = self._window.take_dropped()
         if dropped:
-            message["message"] = f"[{dropped} log records of this executor were dropped: the grid did not keep up]\n{record.message}"
+            message["message"] = (
+                f"[{dropped} log records of this executor were dropped: the grid did not keep up]\n{record.message}"
+            )
         body = encode_control(message)
         self._window.sent(len(body))
         self._switch.send_parts(Kind.LOG, 0, 0, [body])
@@ -150,7 +165,14 @@ class Logs:
         except TypeError:
             raise Undecodable("a log record with other fields than a log record has") from None
         if uplink is None and node_id(record.origin) != source and not self._is_below(record.origin):
-            record = LogRecord(record.type, record.message, f"?{record.origin}", record.utc, record.data, record.tback)
+            record = LogRecord(
+                record.type,
+                record.message,
+                f"?{record.origin}",
+                record.utc,
+                record.data,
+                record.tback,
+            )
         self._write_soon(record, source if uplink is None else None, len(body))
 
     def _is_below(self, origin: str) -> bool:

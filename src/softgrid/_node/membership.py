@@ -1,8 +1,8 @@
 """Who comes, who stays, who goes: joining, announcing it up the grid, and telling everybody concerned of a loss.
 
-    child → upgrid     join {name, cores, password}       upgrid → child   welcome {path} or turned_away {reason}
-    up, hop by hop     joined {name, path, cores, utc}    left {name, reason}
-    to who had called  gone {names, reason}
+child → upgrid     join {name, cores, password}       upgrid → child   welcome {path} or turned_away {reason}
+up, hop by hop     joined {name, path, cores, utc}    left {name, reason}
+to who had called  gone {names, reason}
 """
 
 from __future__ import annotations
@@ -103,7 +103,12 @@ class Membership:
     def _announce(self, member: Member[Link]) -> None:
         uplink = self._switch.uplink
         if uplink is not None:
-            joined = {"name": member.name, "path": list(member.path), "cores": member.cores, "utc": member.joined_utc}
+            joined = {
+                "name": member.name,
+                "path": list(member.path),
+                "cores": member.cores,
+                "utc": member.joined_utc,
+            }
             self._control.tell_neighbour(uplink, {"op": "joined", **joined})
 
     def _on_joined(self, link: Link, message: Message, source: int) -> None:

@@ -24,7 +24,7 @@ from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
 from softgrid._node.control import Control
 from softgrid._node.doorway import Doorway
-from softgrid._node.execution import Execution, Task
+from softgrid._node.execution import Execution
 from softgrid._node.fanout import FanOut
 from softgrid._node.functions import FunctionTable
 from softgrid._node.launching import Launching, own_cores
@@ -34,10 +34,11 @@ from softgrid._node.statistics import Statistics, take_statistics
 from softgrid._node.switch import Switch
 from softgrid._node.transfers import Failed, Transfers, TransferSpec
 from softgrid._state.tree import Tree
-from softgrid._wire.control import Message, decode_control, encode_control, field as control_field
+from softgrid._wire.control import Message, decode_control, encode_control
+from softgrid._wire.control import field as control_field
 from softgrid._wire.framing import MORE, Header, Kind
 
-LEAVE_TIMEOUT_S = 1.0
+LEAVE_TIMEOUT_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class NodeSpec:
     accepted: frozenset[Role]
     log_kwargs: dict[str, Any]
     methods: frozenset[str]
+    prompt_methods: frozenset[str]
     first_port: int | None = None
 
 
@@ -63,7 +65,11 @@ class Node:
     """A running executor."""
 
     def __init__(
-        self, spec: NodeSpec, owner: object, open_sink: Callable[[], Sink], channel: socket.socket | None = None
+        self,
+        spec: NodeSpec,
+        owner: object,
+        open_sink: Callable[[], Sink],
+        channel: socket.socket | None = None,
     ) -> None:
         self.spec = spec
         self.rules = spec.rules
@@ -86,7 +92,13 @@ class Node:
         self.control = Control(self.switch, self.reactor, self.transfers.inflight, self.tree.node_id)
         self.logs = Logs(self.name, self.switch, self.reactor, self.control, spec.log_kwargs, open_sink)
         self.membership = Membership(
-            self.tree, self.switch, self.control, self.transfers, self.logs, spec.accepted, self._on_upgrid_lost
+            self.tree,
+            self.switch,
+            self.control,
+            self.transfers,
+            self.logs,
+            spec.accepted,
+            self._on_upgrid_lost,
         )
         line = SupervisorLine(channel, self.reactor) if channel is not None else None
         self.launching = Launching(
@@ -102,7 +114,7 @@ class Node:
             self.cores,
             line,
         )
-        self.functions = FunctionTable(owner, spec.methods)
+        self.functions = FunctionTable(owner, spec.methods, spec.prompt_methods)
         self.fanout = FanOut(self.tree, self.switch)
         self.execution = Execution(
             owner,
@@ -119,6 +131,7 @@ class Node:
         self.control.notices.update(want_function=self._on_want_function, function=self._on_function)
         self.control.methods["statistics"] = lambda message, source, answer: answer(self.statistics().as_dict())
         self.control.methods["locate"] = self._on_locate
+        self.control.methods["settle"] = self._on_settle
         self.switch.deliver.update(
             {
                 Kind.CALL: self.execution.on_call,
@@ -136,7 +149,11 @@ class Node:
     def _reserve_port(self, spec: NodeSpec) -> socket.socket:
         listens = spec.role != "worker"
         return reserve_port(
-            spec.bind_host, spec.port, fetch=spec.port_fetch, listen=listens, first_try=spec.first_port
+            spec.bind_host,
+            spec.port,
+            fetch=spec.port_fetch,
+            listen=listens,
+            first_try=spec.first_port,
         )
 
     def _open_doorway(self) -> Doorway | None:
@@ -150,13 +167,20 @@ class Node:
         link.open()
 
     def _on_stranger(self, source: str, reason: str) -> None:
-        self.logs.say("warn", f"a connection from {source} to port {self.grid_name.port} was refused: {reason}")
+        self.logs.say(
+            "warn",
+            f"a connection from {source} to port {self.grid_name.port} was refused: {reason}",
+        )
 
     def _on_bug(self, error: BaseException) -> None:
         import traceback
 
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        self.logs.record("error", f"softgrid itself failed in {self.name}, please report this: {error}", tback=text)
+        self.logs.record(
+            "error",
+            f"softgrid itself failed in {self.name}, please report this: {error}",
+            tback=text,
+        )
 
     # -- joining and serving --------------------------------------------------------------------------------------
 
@@ -164,9 +188,7 @@ class Node:
         """Take a connected socket as the way up and ask for a place there."""
         link = Link(sock, self.reactor, self.switch.on_readable, self.membership.on_link_closed)
         link.open()
-        self.membership.ask_to_join(
-            link, {"name": self.name, "cores": self.cores, "password": self.spec.password}
-        )
+        self.membership.ask_to_join(link, {"name": self.name, "cores": self.cores, "password": self.spec.password})
 
     def serve(self) -> None:
         """Run what others send, in this thread, until the executor leaves the grid."""
@@ -199,12 +221,18 @@ class Node:
         if header.kind not in (Kind.CALL, Kind.CONTROL) or header.flags & MORE:
             return
         known = self.tree.departure(NodeId(header.destination))
-        refusal = {"op": "refused", "target": header.destination, "reason": f"the receiver is gone: {known}" if known else why}
+        refusal = {
+            "op": "refused",
+            "target": header.destination,
+            "reason": f"the receiver is gone: {known}" if known else why,
+        }
         self.switch.send(Kind.REFUSED, header.source, header.message_id, encode_control(refusal))
 
     def _on_refused(self, link: Link, source: int, message_id: int, body: bytes) -> None:
         message = decode_control(body)
-        self.transfers.on_refused(message_id, control_field(message, "target", int), control_field(message, "reason", str))
+        self.transfers.on_refused(
+            message_id, control_field(message, "target", int), control_field(message, "reason", str)
+        )
 
     def _ask_for_function(self, source: int, digest: bytes) -> None:
         self.control.tell_id(source, {"op": "want_function", "digest": digest.hex()})
@@ -231,6 +259,30 @@ class Node:
             message,
             lambda found: answer({"located_by": None, "path": []} if isinstance(found, SoftgridError) else found),
         )
+
+    def _on_settle(self, message: Message, source: int, answer: Callable[[Message], None]) -> None:
+        """Answer when all that was said in this subtree is on its way up, ahead of the answer."""
+        if self.logs.before_record is not None:
+            self.logs.before_record()
+        below = [member.name for member in self.tree.direct()]
+        missing = len(below)
+
+        def on_answer(found: Message | SoftgridError) -> None:
+            nonlocal missing
+            missing -= 1
+            if not missing:
+                answer({})
+
+        for name in below:
+            self.control.ask(name, {"op": "settle"}, on_answer)
+        if not below:
+            answer({})
+
+    def settle(self, timeout: float) -> None:
+        """Wait until what the executors below have said so far is here."""
+        waiter = Waiter()
+        self._on_settle({}, 0, lambda found: waiter.set())
+        self.reactor.wait(waiter, timeout)
 
     def _on_execution_event(self, log_type: str, label: str) -> None:
         if self.logs.is_said(log_type):
@@ -302,6 +354,8 @@ class Node:
             if self.is_disconnected:
                 return
             self.is_disconnected = True
+        if self.tree.members and not self.reactor.holds_turn():
+            self.settle(LEAVE_TIMEOUT_S)
         self.membership.leaves = True
         self.membership.say_bye()
         if kill_local_downgrids:

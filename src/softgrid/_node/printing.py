@@ -35,8 +35,8 @@ class RelayedStream(io.TextIOBase):
         self._size = 0
         self._timer_runs = False
 
-    encoding = "utf-8"  # type: ignore[assignment]
-    errors = "backslashreplace"  # type: ignore[assignment]
+    encoding = "utf-8"
+    errors = "backslashreplace"
 
     def writable(self) -> bool:
         return True

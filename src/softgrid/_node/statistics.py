@@ -1,4 +1,4 @@
-"""What an executor has done and holds, as a frozen record: the one thing that the command line, tests and pages read."""
+"""What an executor has done and holds, as a frozen record that the command line, tests and pages read."""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
 """Frames in, frames on: what is for this executor is delivered, everything else is passed one hop on, unread.
 
-This is the path that every message takes at every hop, so it is written for speed: one buffer for all links, one look at
-the header, and frames that go the same way are passed on in one piece.
+This is the path that every message takes at every hop, so it is written for speed: one buffer for all links, one
+look at the header, and frames that go the same way are passed on in one piece.
 
 A frame is believed to come from where it says only if that lies behind the link it came over.
 """
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from softgrid._wire.framing import (
     HEADER,
     HEADER_SIZE,
     HOPS_OFFSET,
+    LAST_KIND,
     MAX_BODY,
     MAX_HOPS,
     MORE,
@@ -43,7 +45,8 @@ class Switch:
         self._tree = tree
         self._me: int = tree.node_id
         self._routes = tree.routes
-        self._view = memoryview(bytearray(BUFFER_SIZE))
+        # Pages of an anonymous map cost nothing until they are touched, which most of an idle executor's never are.
+        self._view = memoryview(mmap.mmap(-1, BUFFER_SIZE))
         self._assemblers: dict[Link, Assembler] = {}
         self._on_refused = on_refused
         self.uplink: Link | None = None
@@ -100,46 +103,41 @@ class Switch:
             return
         link.partial = bytes(view[used : kept + size]) if used < kept + size else b""
 
-    def _take_frames(self, link: Link, end: int) -> int:
+    def _take_frames(self, link: Link, end: int) -> int:  # noqa: C901  (every message's way: one loop, few calls)
         """Handle the whole frames in the buffer; gives how many bytes they were."""
         view, me, routes = self._view, self._me, self._routes
         unpack = HEADER.unpack_from
         position = run_start = 0
         run_hop: Link | None = None
         is_uplink = link is self.uplink
+        behind_link = None if is_uplink else link
         while end - position >= HEADER_SIZE:
-            length, kind, flags, hops, _, destination, source, message_id = unpack(view, position)
+            header = unpack(view, position)
+            length, kind, flags, hops, _, destination, source, message_id = header
             stop = position + HEADER_SIZE + length
-            if length > MAX_BODY or not 0 < kind <= 5:
-                check_header(Header(length, kind, flags, hops, 0, destination, source, message_id))
+            if length > MAX_BODY or not 0 < kind <= LAST_KIND:
+                check_header(Header(*header))
             if stop > end:
                 break
             link.frames_received += 1
-            hop: Link | None = None
-            if destination != me and destination != 0:
-                hop = routes.get(destination) or self.uplink
-            if hop is not run_hop or hop is None:
+            is_believed = not source or routes.get(source) is behind_link
+            is_mine = destination == me or not destination
+            hop = None if is_mine or not is_believed else routes.get(destination) or self.uplink
+            if hop is link or hops >= MAX_HOPS:
+                hop = None
+            if hop is not run_hop:
                 if run_hop is not None:
                     self._pass_on(link, run_hop, run_start, position)
-                run_start, run_hop = position, None
-            if destination == me or destination == 0:
-                if (routes.get(source) is None) if is_uplink else (routes.get(source) is link or source == 0):
-                    self._deliver(link, kind, flags, source, message_id, view[position + HEADER_SIZE : stop])
-                else:
-                    self.dropped_frames += 1
-                run_start = stop
-            elif hop is None or hop is link or hops >= MAX_HOPS or (not is_uplink and routes.get(source) is not link):
-                if run_hop is not None:
-                    self._pass_on(link, run_hop, run_start, position)
-                self.dropped_frames += 1
-                header = Header(length, kind, flags, hops, 0, destination, source, message_id)
-                self._on_refused(link, header, "there is no way to it from here")
-                run_start, run_hop = stop, None
-            else:
+                run_start, run_hop = position, hop
+            if hop is not None:
                 view[position + HOPS_OFFSET] = hops + 1
-                run_hop = hop
                 if kind == 1:
                     hop.speakers.add(source)
+            elif is_mine and is_believed:
+                self._deliver(link, kind, flags, source, message_id, view[position + HEADER_SIZE : stop])
+            else:
+                self.dropped_frames += 1
+                self._on_refused(link, Header(*header), "there is no way to it from here")
             position = stop
         if run_hop is not None:
             self._pass_on(link, run_hop, run_start, position)
@@ -177,9 +175,8 @@ class Switch:
 class _NoLink:
     """Stands for the way of a message that an executor sends to itself."""
 
-    speakers: set[int] = set()
     closed = False
+    peer = None
 
 
 _NO_LINK: Any = _NoLink()
-

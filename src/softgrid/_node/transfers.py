@@ -1,7 +1,7 @@
 """Sending work to others and collecting what comes back.
 
-A transfer is a batch of calls, one per target. All are sent before the first answer is awaited; the same kwargs for many
-targets are encoded once. A function travels to a target once and is called by its digest afterwards.
+A transfer is a batch of calls, one per target. All are sent before the first answer is awaited; the same kwargs for
+many targets are encoded once. A function travels to a target once and is called by its digest afterwards.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from softgrid._wire.functions import (
     FunctionSource,
     PickledFunction,
     encode_function,
+    join_parts,
 )
 
 KEPT_FUNCTION_BYTES = 64 * 1024 * 1024
@@ -76,7 +77,11 @@ class Encoder:
         if isinstance(function, str) and function.strip():
             return FunctionName(function) if function.isidentifier() else FunctionSource(function)
         if not callable(function):
-            raise BadArgument("func", function, "a callable, source text, or the name of a method or a stored function")
+            raise BadArgument(
+                "func",
+                function,
+                "a callable, source text, or the name of a method or a stored function",
+            )
         pickled = self._pickler.pickle(function)
         self._keep(pickled)
         return pickled
@@ -201,7 +206,7 @@ class Transfers:
     # -- out ------------------------------------------------------------------------------------------------------
 
     def transfer(self, spec: TransferSpec) -> list[Any] | None:
-        """Send, and collect when asked to; a receiver's failure is a Failed in its place. Raises what concerns the whole."""
+        """Send, and collect when asked to; a receiver's failure is a Failed in its place; raises what concerns all."""
         names = expand_receivers(self._tree, spec.receivers)
         kwargs_list = self._one_per_receiver(spec.transfer_kwargs, len(names))
         timeout = check_timeout(spec.timeout, "transferTimeout")
@@ -209,8 +214,12 @@ class Transfers:
             timeout = wait_timeout(timeout, spec.multiplier, len(self._tree.path))
         fans = self._fans(spec, kwargs_list, len(names))
         batch = Batch(
-            [leaf for name, fan in zip(names, fans, strict=True) for leaf in (fan or [name])],
-            [kwargs for kwargs, fan in zip(kwargs_list, fans, strict=True) for _ in (fan or [kwargs])],
+            [leaf for name, fan in zip(names, fans, strict=True) for leaf in ([name] if fan is None else fan)],
+            [
+                kwargs
+                for kwargs, fan in zip(kwargs_list, fans, strict=True)
+                for _ in range(1 if fan is None else len(fan))
+            ],
         )
         waiter = Waiter()
         batch.on_done = waiter.set
@@ -232,7 +241,11 @@ class Transfers:
         if isinstance(transfer_kwargs, Mapping):
             return [transfer_kwargs] * count
         if not isinstance(transfer_kwargs, (list, tuple)):
-            raise BadArgument("transferKwargs", transfer_kwargs, "a dictionary, or a list of them, one per receiver")
+            raise BadArgument(
+                "transferKwargs",
+                transfer_kwargs,
+                "a dictionary, or a list of them, one per receiver",
+            )
         if len(transfer_kwargs) != count:
             raise BadArgument("transferKwargs", f"{len(transfer_kwargs)} items", f"as many as receivers ({count})")
         for item in transfer_kwargs:
@@ -247,7 +260,11 @@ class Transfers:
         return expand_bounce(self._tree, given, count) if given is not None else [None] * count
 
     def _send_batch(
-        self, batch: Batch, names: list[str], kwargs_list: list[Kwargs], fans: list[list[str] | None]
+        self,
+        batch: Batch,
+        names: list[str],
+        kwargs_list: list[Kwargs],
+        fans: list[list[str] | None],
     ) -> list[Waiter]:
         outgoing = Outgoing()
         prepared = _Prepared(self.encoder)
@@ -291,7 +308,13 @@ class Transfers:
             outgoing.waiters.append(waiter)
 
     def _send_fan(
-        self, batch: Batch, start: int, name: str, fan: list[str], prepared: _Prepared, outgoing: Outgoing
+        self,
+        batch: Batch,
+        start: int,
+        name: str,
+        fan: list[str],
+        prepared: _Prepared,
+        outgoing: Outgoing,
     ) -> None:
         target = node_id(name)
         hop = self._switch.hop_to(target)
@@ -404,7 +427,7 @@ class _Prepared:
         joined = self._joined.get(self._section)
         if joined is None:
             parts = self._bodies[self._section][0]
-            joined = self._joined[self._section] = parts[0] if len(parts) == 1 else b"".join(parts)  # type: ignore[assignment]
+            joined = self._joined[self._section] = join_parts(parts)
         return joined
 
     def bounced_body(self, fan: list[str]) -> Parts:
@@ -413,5 +436,10 @@ class _Prepared:
 
     def _encode(self, section: bytes, options: Message) -> Parts:
         return encode_call(
-            section, self._args, self._keywords, flags=self._flags, priority=self._priority, options=options
+            section,
+            self._args,
+            self._keywords,
+            flags=self._flags,
+            priority=self._priority,
+            options=options,
         )

@@ -1,4 +1,5 @@
-"""How many executors of each role a machine may still take, under the rules; places asked for count until they are taken."""
+"""How many executors of each role a machine may still take, under the rules; places asked for count until they are
+taken."""
 
 from __future__ import annotations
 

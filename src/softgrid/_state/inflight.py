@@ -1,7 +1,7 @@
 """Calls that were sent and are not answered yet.
 
-A batch is one ``transfer``: as many slots as receivers, in their order. Every slot is filled exactly once, by a result, a
-refusal, the death of its target or by giving up; what comes later finds nobody waiting and is dropped.
+A batch is one ``transfer``: as many slots as receivers, in their order. Every slot is filled exactly once, by a
+result, a refusal, the death of its target or by giving up; what comes later finds nobody waiting and is dropped.
 """
 
 from __future__ import annotations

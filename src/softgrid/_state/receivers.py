@@ -11,8 +11,8 @@ from softgrid._model.roles import PLURAL
 from softgrid._state.tree import Tree
 
 _ACCEPTED = (
-    "'upgrid', 'routers', 'managers', 'workers', a grid unique name, a trajectory (a list of connected names inside the "
-    "list of receivers), or a list of these"
+    "'upgrid', 'routers', 'managers', 'workers', a grid unique name, a trajectory (a list of connected names "
+    "inside the list of receivers), or a list of these"
 )
 
 
@@ -36,7 +36,7 @@ def _expand_item(tree: Tree[Any], item: object) -> list[str]:
     if isinstance(item, str):
         return _expand_text(tree, item)
     if isinstance(item, (list, tuple)) and item:
-        return [_end_of_trajectory(tree, [parse_name(name, "receivers") and str(name) for name in item])]
+        return [_end_of_trajectory(tree, [str(parse_name(name, "receivers")) for name in item])]
     raise BadArgument("receivers", item, _ACCEPTED)
 
 
@@ -54,13 +54,17 @@ def _expand_text(tree: Tree[Any], text: str) -> list[str]:
 
 
 def _end_of_trajectory(tree: Tree[Any], names: list[str]) -> str:
-    """Check that each name of a trajectory is connected to the next, as far as this executor can know; give the last."""
+    """Check that each name is connected to the next, as far as this executor can know; give the last."""
     hops = names[1:] if names[0] == tree.name else names
     if not hops:
         return names[0]
     for here, there in zip([tree.name, *hops], hops, strict=False):
         if not _may_be_connected(tree, here, there):
-            raise BadArgument("receivers", names, f"a trajectory of connected executors ({here} is not connected to {there})")
+            raise BadArgument(
+                "receivers",
+                names,
+                f"a trajectory of connected executors ({here} is not connected to {there})",
+            )
     return hops[-1]
 
 
@@ -107,14 +111,20 @@ def managers_with_workers(tree: Tree[Any]) -> tuple[list[str], list[list[str]]]:
     return managers, [workers[manager] for manager in managers]
 
 
-PROPAGATE = ("propagate_upgrid", "propagate_routers", "propagate_managers", "propagate_workers", "propagate_recursive")
+PROPAGATE = (
+    "propagate_upgrid",
+    "propagate_routers",
+    "propagate_managers",
+    "propagate_workers",
+    "propagate_recursive",
+)
 
 
 def propagation(tree: Tree[Any], flags: set[str], came_from: str | None) -> Iterator[tuple[str, set[str]]]:
     """Say to whom a receiver passes a propagating transfer on, and with which flags left; nobody gets it twice.
 
-    Everybody below is reached by this one step, so what goes down carries no flags. What goes up carries them on only when
-    recursive; *came_from* is the neighbour below whose subtree has it already.
+    Everybody below is reached by this one step, so what goes down carries no flags. What goes up carries them on only
+    when recursive; *came_from* is the neighbour below whose subtree has it already.
     """
     for plural, role in PLURAL.items():
         if f"propagate_{plural}" in flags:

@@ -12,7 +12,11 @@ def check_timeout(value: object, parameter: str = "timeout", *, none_allowed: bo
     if value is None and none_allowed:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise BadArgument(parameter, value, "a number of seconds > 0" + (", or None for no limit" if none_allowed else ""))
+        raise BadArgument(
+            parameter,
+            value,
+            "a number of seconds > 0" + (", or None for no limit" if none_allowed else ""),
+        )
     return float(value)
 
 

@@ -1,7 +1,7 @@
 """Who is on the grid as one executor sees it: the path up to the orchestrator, and everybody below.
 
-An executor knows its whole subtree and its own path, and nothing else; everybody else is "up". ``hop`` is whatever the
-caller uses to reach a neighbour (a link, in a running node); this module only keeps it.
+An executor knows its whole subtree and its own path, and nothing else; everybody else is "up". ``hop`` is whatever
+the caller uses to reach a neighbour (a link, in a running node); this module only keeps it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,14 @@ class Tree(Generic[Hop]):
             raise Refused(f"{name} is on the grid already")
 
     def join(
-        self, name: str, path: tuple[str, ...], hop: Hop, *, cores: int, now_utc: float, password: str | None = None
+        self,
+        name: str,
+        path: tuple[str, ...],
+        hop: Hop,
+        *,
+        cores: int,
+        now_utc: float,
+        password: str | None = None,
     ) -> Member[Hop]:
         """Take an executor into the subtree; *path* leads to its upgrid."""
         parsed = parse_name(name)

@@ -25,9 +25,7 @@ FAILURES = (ValueError, TypeError, OverflowError, RecursionError, MemoryError, S
 class MalformedTable(SoftgridError, ValueError):
     """A table that cannot be written or read: says in which row (counted from 1) and column."""
 
-    def __init__(
-        self, problem: str, *, row: int | None = None, column: str | None = None, path: str = ""
-    ) -> None:
+    def __init__(self, problem: str, *, row: int | None = None, column: str | None = None, path: str = "") -> None:
         where = (
             f"table {path!r}" if path else "",
             "" if row is None else f"row {row}",

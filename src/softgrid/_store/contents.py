@@ -68,14 +68,11 @@ def read_plain(file: StoredFile, descriptor: int) -> object:
         return raw.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
         raise NotRead(
-            f"file {file.name!r} ({file.location!r}) is no UTF-8 text (byte {error.start}): "
-            "add it with a read function"
+            f"file {file.name!r} ({file.location!r}) is no UTF-8 text (byte {error.start}): add it with a read function"
         ) from error
 
 
-def read_with(
-    reader: Reader, file: StoredFile, path: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> object:
+def read_with(reader: Reader, file: StoredFile, path: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> object:
     """What the user's *reader* makes of the file; raises NotRead when it raises."""
     try:
         return reader(path, *args, **kwargs)

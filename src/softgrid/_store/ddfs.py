@@ -137,9 +137,7 @@ class DelimitedTables:
         if names is None:
             width = len(self._dtypes) if isinstance(self._dtypes, list) else width
             if not width:
-                raise BadArgument(
-                    "header", None, "column names, as nothing says how many there are"
-                )
+                raise BadArgument("header", None, "column names, as nothing says how many there are")
             names = [f"column_{number}" for number in range(1, width + 1)]
         return self._columns(names, "header")
 

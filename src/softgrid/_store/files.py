@@ -39,9 +39,7 @@ class PoppedFile:
 class FileStore:
     """The named files of one executor, below its two folders or at absolute paths."""
 
-    def __init__(
-        self, *, temporary: str | os.PathLike[str], permanent: str | os.PathLike[str]
-    ) -> None:
+    def __init__(self, *, temporary: str | os.PathLike[str], permanent: str | os.PathLike[str]) -> None:
         self._roots = {"temporary": Root(temporary), "permanent": Root(permanent)}
         self._names: NamedStore[StoredFile] = NamedStore("file")
         self._lock = threading.Lock()  # names and the file they stand for change together

@@ -49,9 +49,7 @@ class NamedStore(Generic[T]):
         with self._lock:
             if name in self._kept:
                 if not replace:
-                    raise Duplicate(
-                        "name", name, f"a name that no {self.noun} has, or replace=True"
-                    )
+                    raise Duplicate("name", name, f"a name that no {self.noun} has, or replace=True")
                 self._replaced += 1
             self._kept[name] = value
             self._added += 1

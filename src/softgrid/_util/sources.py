@@ -131,17 +131,13 @@ class _Package:
         """The file at *relative*, or every file below it when it is a folder."""
         path = os.path.normpath(os.path.join(self.root, relative))
         if not os.path.exists(path):
-            raise FileNotFoundError(
-                f"data_files names {relative!r}, which does not exist in {self.root!r}"
-            )
+            raise FileNotFoundError(f"data_files names {relative!r}, which does not exist in {self.root!r}")
         self._checked(path)
         if os.path.isdir(path):
             return self.walk(path, _EVERYTHING, _EVERYTHING)
         return iter((path,))
 
-    def _walk(
-        self, folder: str, files: _Filter, folders: _Filter, above: tuple[str, ...]
-    ) -> Iterator[str]:
+    def _walk(self, folder: str, files: _Filter, folders: _Filter, above: tuple[str, ...]) -> Iterator[str]:
         with os.scandir(folder) as entries:
             children = sorted(entries, key=lambda entry: entry.name)
         for entry in children:
@@ -178,9 +174,7 @@ def _read(path: str) -> bytes:
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path!r} is a link to {os.readlink(path)!r}, which is not there")
     if not os.path.isfile(path):
-        raise ValueError(
-            f"{path!r} is no regular file (a pipe, socket or device) and cannot travel"
-        )
+        raise ValueError(f"{path!r} is no regular file (a pipe, socket or device) and cannot travel")
     with open(path, "rb") as file:
         return file.read()
 
@@ -191,9 +185,7 @@ def _patterns(parameter: str, texts: Names) -> tuple[re.Pattern[str], ...]:
         try:
             patterns.append(re.compile(text))
         except re.error as error:
-            raise ValueError(
-                f"{parameter} holds {text!r}, which is no regular expression: {error}"
-            ) from error
+            raise ValueError(f"{parameter} holds {text!r}, which is no regular expression: {error}") from error
     return tuple(patterns)
 
 

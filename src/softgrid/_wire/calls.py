@@ -1,7 +1,7 @@
 """A call and its outcome as message bodies.
 
     CALL    flags u16 | priority f64 | options size u32 | function size u32 | options (JSON) | function | payload
-    RESULT  outcome u8, then  VALUE: payload   RAISED, REFUSED: size u32 | account (JSON) | payload of the exception, if any
+    RESULT  outcome u8, then  VALUE: payload   RAISED, REFUSED: size u32 | account (JSON) | payload of the exception
 
 The payload of a call is the pair (args, kwargs). Options are what few calls have: where to bounce, to propagate, a
 promise, a name for the result.
@@ -19,7 +19,14 @@ from softgrid._model.errors import RemoteFailure, SoftgridError, Undecodable
 from softgrid._wire.control import Message, decode_control, encode_control
 from softgrid._wire.framing import Parts
 from softgrid._wire.functions import Function, decode_function, encode_function
-from softgrid._wire.values import ALIGNMENT, are_atomic, decode_value, encode_atom, encode_value, is_atomic
+from softgrid._wire.values import (
+    ALIGNMENT,
+    are_atomic,
+    decode_value,
+    encode_atom,
+    encode_value,
+    is_atomic,
+)
 
 _CALL = struct.Struct(">HdII")
 _SIZE = struct.Struct(">I")
@@ -48,7 +55,13 @@ class Call:
 
 
 def encode_call(
-    function: bytes, args: tuple[Any, ...], kwargs: dict[str, Any], *, flags: int, priority: float | None, options: Message
+    function: bytes,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    flags: int,
+    priority: float | None,
+    options: Message,
 ) -> Parts:
     """Make the body of a CALL; *function* is as ``encode_function`` gave it."""
     extra = encode_control({"op": "options", **options}) if options else b""
@@ -108,7 +121,7 @@ def encode_refusal(reason: str, **account: Any) -> bytes:
 
 
 def encode_exception(error: BaseException, skip: int = 1) -> bytes:
-    """Make the body of a RESULT for a call that raised; falls back to a description where the exception cannot travel."""
+    """Make the body of a RESULT for a call that raised, with the exception itself where it can travel."""
     lines = traceback.format_exception(type(error), error, _trimmed(error, skip))
     account: Message = {
         "op": "raised",
@@ -160,7 +173,7 @@ class Failure(Exception):
     @property
     def was_run(self) -> bool:
         """Whether the function had begun."""
-        return self.account["op"] == "raised"
+        return bool(self.account["op"] == "raised")
 
     def __str__(self) -> str:
         if not self.was_run:

@@ -1,4 +1,5 @@
-"""Which part of a value is it that cannot be serialised? Asked only after serialising has failed, so it may take its time."""
+"""Which part of a value is it that cannot be serialised? Asked only after serialising has failed, so it may take its
+time."""
 
 from __future__ import annotations
 
@@ -39,11 +40,9 @@ def _parts(value: object) -> Iterator[tuple[str, Any]]:
             yield f"<key {shorten(key, 40)}>", key
             yield f"[{shorten(key, 40)}]", value[key]
     elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value[:_MAX_ITEMS]):
-            yield f"[{index}]", item
+        yield from ((f"[{index}]", item) for index, item in enumerate(value[:_MAX_ITEMS]))
     elif isinstance(value, (set, frozenset)):
-        for item in list(value)[:_MAX_ITEMS]:
-            yield f"<item {shorten(item, 40)}>", item
+        yield from ((f"<item {shorten(item, 40)}>", item) for item in list(value)[:_MAX_ITEMS])
     elif isinstance(value, types.MethodType):
         yield ".__self__", value.__self__
         yield ".__func__", value.__func__

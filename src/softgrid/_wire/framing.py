@@ -2,9 +2,9 @@
 
     length u32 | kind u8 | flags u8 | hops u8 | descriptors u8 | destination u64 | source u64 | message id u64 | body
 
-A relay reads the header and passes the frame on. A message larger than a frame travels in several frames of the same
-(source, id), all but the last flagged MORE; frames of other messages may stand between them, which is how a small call
-overtakes a gigabyte.
+A relay reads the header and passes the frame on. A message larger than a frame travels in several frames of the
+same (source, id), all but the last flagged MORE; frames of other messages may stand between them, which is how a
+small call overtakes a gigabyte.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ class Kind(IntEnum):
     LOG = 5
 
 
+LAST_KIND = max(Kind)
+
+
 class Header(NamedTuple):
     """The 32 bytes in front of a body."""
 
@@ -53,14 +56,21 @@ Parts = list["bytes | bytearray | memoryview"]
 
 
 def frame(
-    kind: int, destination: int, source: int, message_id: int, body: bytes = b"", *, flags: int = 0, descriptors: int = 0
+    kind: int,
+    destination: int,
+    source: int,
+    message_id: int,
+    body: bytes = b"",
+    *,
+    flags: int = 0,
+    descriptors: int = 0,
 ) -> bytes:
     """Make the one frame of a message whose body fits in it."""
     return HEADER.pack(len(body), kind, flags, 0, descriptors, destination, source, message_id) + body
 
 
 def frames(kind: int, destination: int, source: int, message_id: int, parts: Parts) -> Iterator[Parts]:
-    """Cut a message whose body is *parts* into frames, each given as pieces to send one after the other; copies nothing."""
+    """Cut a message whose body is *parts* into frames, each given as pieces to send in turn; copies nothing."""
     remaining = sum(map(len, parts))
     pieces: Parts = []
     room = MAX_BODY
@@ -71,20 +81,26 @@ def frames(kind: int, destination: int, source: int, message_id: int, parts: Par
             view = view[room:]
             remaining -= MAX_BODY
             flags = MORE if remaining else 0
-            yield [HEADER.pack(MAX_BODY, kind, flags, 0, 0, destination, source, message_id), *pieces]
+            yield [
+                HEADER.pack(MAX_BODY, kind, flags, 0, 0, destination, source, message_id),
+                *pieces,
+            ]
             pieces, room = [], MAX_BODY
         if len(view):
             pieces.append(view)
             room -= len(view)
     if pieces:
-        yield [HEADER.pack(MAX_BODY - room, kind, 0, 0, 0, destination, source, message_id), *pieces]
+        yield [
+            HEADER.pack(MAX_BODY - room, kind, 0, 0, 0, destination, source, message_id),
+            *pieces,
+        ]
 
 
 def check_header(header: Header, limit: int = MAX_BODY) -> None:
     """Raise Undecodable when no honest peer sends such a header; called before anything is believed or allocated."""
     if header.length > limit:
         raise Undecodable(f"a frame of {header.length} bytes where at most {limit} are accepted")
-    if not Kind.CALL <= header.kind <= Kind.LOG:
+    if not 0 < header.kind <= LAST_KIND:
         raise Undecodable(f"no frame is of kind {header.kind}")
 
 

@@ -1,9 +1,10 @@
 """Functions on the wire: by name, by source, or pickled once and then called by digest.
 
-A function is pickled with what it refers to (globals of an interactive session, closure variables, defaults). Pickling
-costs more than a whole call, so the bytes are kept; and because what a function refers to can change between two calls,
-a kept copy is only believed while everything it was made of is still the same object and of a kind that cannot change.
-Otherwise the function is pickled again, and the digest tells whether it became another one.
+A function is pickled with what it refers to (globals of an interactive session, closure variables, defaults).
+Pickling costs more than a whole call, so the bytes are kept; and because what a function refers to can change
+between two calls, a kept copy is only believed while everything it was made of is still the same object and of a
+kind that cannot change. Otherwise the function is pickled again, and the digest tells whether it became another
+one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from softgrid._wire.values import encode_value
 NAME, SOURCE, DIGEST, PICKLED = b"N", b"S", b"D", b"P"
 DIGEST_SIZE = 16
 
-_UNCHANGING = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis))
+_ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis))
+_UNCHANGING = (*_ATOMS, types.ModuleType, types.BuiltinFunctionType)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def _collect(function: types.FunctionType, found: list[Any], seen: set[int]) -> 
         return False
     for part in _references(function):
         found.append(part)
-        if isinstance(part, _UNCHANGING) or isinstance(part, (types.ModuleType, types.BuiltinFunctionType)):
+        if isinstance(part, _UNCHANGING):
             continue
         if not isinstance(part, types.FunctionType):
             return False
@@ -170,7 +172,7 @@ def compile_source(text: str) -> Callable[..., Any]:
     try:
         function = eval(compile(text.strip(), "<softgrid source>", "eval"), namespace)
     except SyntaxError:
-        exec(compile(text, "<softgrid source>", "exec"), namespace)
+        exec(compile(text, "<softgrid source>", "exec"), namespace)  # noqa: S102  (running what a user sent is the job)
         own = [value for value in namespace.values() if isinstance(value, types.FunctionType)]
         own = [value for value in own if value.__module__ == "softgrid_source"]
         function = own[-1] if own else None

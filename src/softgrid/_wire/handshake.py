@@ -5,8 +5,9 @@
     client  HMAC-SHA256(password, 'client' | both nonces)
     server  HMAC-SHA256(password, 'server' | both nonces)
 
-Both ends prove the password over fresh nonces and neither sends it (RFC 2104). Sizes are fixed, so nothing is allocated from
-a number that a stranger sent, and nothing is decoded from one. *binding* ties the proof to the channel (a TLS certificate).
+Both ends prove the password over fresh nonces and neither sends it (RFC 2104). Sizes are fixed, so nothing is
+allocated from a number that a stranger sent, and nothing is decoded from one. *binding* ties the proof to the
+channel (a TLS certificate).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class ServerHandshake:
         self.is_done = False
 
     def receive(self, data: bytes) -> bytes:
-        """Take what the client sent, give what to answer; raises HandshakeFailed, after which nothing is to be answered."""
+        """Take what the client sent, give what to answer; raises HandshakeFailed, and then nothing is answered."""
         self._received += data
         answer = b""
         if not self._client_nonce:
