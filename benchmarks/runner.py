@@ -81,6 +81,8 @@ def _start(command: list[str], scratch: str, cookie: str) -> subprocess.Popen[by
     inherited = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     path = os.pathsep.join([str(ROOT), *map(os.path.abspath, inherited)])
     env = {**os.environ, COOKIE: cookie, "PYTHONPATH": path, "TMPDIR": scratch}
+    # an installed package has its bytecode; one in a source tree must be allowed to keep it
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     with open(f"{scratch}/out", "wb") as out, open(f"{scratch}/err", "wb") as err:
         return subprocess.Popen(
             command,

@@ -75,7 +75,5 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
         ]
         return f"| {' | '.join(padded)} |"
 
-    rule = [
-        "-" * width if i in (0, last) else "-" * (width - 1) + ":" for i, width in enumerate(widths)
-    ]
+    rule = ["-" * width if i in (0, last) else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
     return "\n".join([line(rows[0]), line(rule), *map(line, rows[1:])])

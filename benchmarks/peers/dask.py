@@ -29,9 +29,7 @@ importing = time_import("import distributed")
 def cluster(workers: int) -> Iterator[Client]:
     """A client of a cluster whose workers are all there."""
     with (
-        LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as local,
+        LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as local,
         Client(local) as client,
     ):
         client.wait_for_workers(workers)
@@ -42,9 +40,7 @@ def rtt1(report: Report) -> None:
     """A task pinned to the worker; ``pure=False`` so that it runs each time."""
     with cluster(1) as client:
         worker = next(iter(client.scheduler_info()["workers"]))
-        report(
-            p50_us(lambda: client.submit(noop, workers=[worker], pure=False).result(), RTT_CALLS)
-        )
+        report(p50_us(lambda: client.submit(noop, workers=[worker], pure=False).result(), RTT_CALLS))
 
 
 def throughput(report: Report) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import platform
-import secrets
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +49,7 @@ class ExecutorBase(LaunchBase):
         address: str | None = None,
         port: int = 5000,
         portFetch: bool = True,
-        password: str | Callable[[], str] = lambda: secrets.token_urlsafe(32),
+        password: str | Callable[[], str] = lambda: random_password(),
         allowExecutingUDF: bool | None = None,
         relaunch: bool | int = True,
         acceptRouters: bool = True,
@@ -168,6 +167,8 @@ class ExecutorBase(LaunchBase):
     @property
     def machineProperties(self) -> dict[str, Any]:
         """What is known of this machine: address, cores, system, Python."""
+        import platform
+
         return {
             "address": self.address,
             "machine_number_of_cpu": self.machineNumberOfCores,
@@ -217,6 +218,11 @@ class ExecutorBase(LaunchBase):
     def acceptWorkers(self) -> bool:
         """Whether workers may stand directly below."""
         return self._accepts["worker"]
+
+
+def random_password() -> str:
+    """Give a password of 256 bits that nobody can guess."""
+    return os.urandom(32).hex()
 
 
 def _text(parameter: str, value: object) -> str:

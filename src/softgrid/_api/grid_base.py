@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import uuid
 from datetime import datetime
 from typing import Any
 
@@ -37,7 +36,7 @@ class GridBase:
         if killAtDisconnect is not None and not isinstance(killAtDisconnect, bool):
             raise BadArgument("killAtDisconnect", killAtDisconnect, "None, True or False")
         self._kill_at_disconnect = killAtDisconnect
-        self._unique_name = str(uuid.uuid4())
+        self._unique_name = os.urandom(16).hex()
         self._application_name = "softgrid_application"
 
     def __repr__(self) -> str:
@@ -112,7 +111,7 @@ class GridBase:
 
     @property
     def uniqueName(self) -> str:
-        """Identifier that no other executor has ever had (a random UUID, RFC 4122)."""
+        """Identifier that no other executor has ever had: 128 random bits."""
         return self._unique_name
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -231,6 +230,8 @@ def _checked_type(log_type: object) -> str:
 def _text_of(tback: Any) -> str | None:
     if tback is None or isinstance(tback, str):
         return tback
+    import traceback
+
     return "".join(traceback.format_list(tback))
 
 

@@ -13,7 +13,6 @@ import os
 import select
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 _F_SETSIG = getattr(fcntl, "F_SETSIG", 10)
 _PR_SET_CHILD_SUBREAPER = 36
@@ -42,12 +41,17 @@ def become_subreaper() -> None:
         return
 
 
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def children_of(pid: int) -> set[int]:
     """Give the pids of the children of a process, as far as the system tells."""
     found: set[int] = set()
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            found.update(map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split()))
+            found.update(map(int, _read(f"/proc/{pid}/task/{thread}/children").split()))
     except OSError:
         return found
     return found
@@ -63,7 +67,7 @@ def processes_with(variable: str, value: str) -> Iterator[int]:
     for entry in entries:
         if entry.isdigit():
             try:
-                environ = Path(f"/proc/{entry}/environ").read_bytes()
+                environ = _read(f"/proc/{entry}/environ")
             except OSError:
                 continue
             if wanted in environ.split(b"\0"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import socket
 
 from softgrid._model.errors import BadArgument, PortTaken
@@ -68,14 +67,9 @@ def is_local(address: str) -> bool:
     """Whether *address* is this machine."""
     if address in ("localhost", "", socket.gethostname()):
         return True
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if parsed.is_loopback:
-        return True
-    family = socket.AF_INET6 if parsed.version == 6 else socket.AF_INET
-    try:
+        socket.inet_pton(family, address)
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.bind((address, 0))
     except OSError:

@@ -14,7 +14,6 @@ import heapq
 import os
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from itertools import count
 from time import monotonic
@@ -78,6 +77,8 @@ def _release(lock: threading.Lock) -> None:
 
 
 def _print_bug(error: BaseException) -> None:
+    import traceback
+
     traceback.print_exception(type(error), error, error.__traceback__, file=sys.__stderr__)
 
 

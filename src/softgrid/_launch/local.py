@@ -6,12 +6,10 @@ The executor that makes a grid starts the supervisor; every executor that was fo
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import sys
 from collections.abc import Callable
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from softgrid._io.lifeline import kill_group
@@ -114,8 +112,8 @@ def start_supervisor(reactor: Reactor, executable: str | None = None) -> Supervi
     """Start the supervisor of this machine under this process; raises LaunchFailed."""
     mine, theirs = socket.socketpair()
     command = executable or sys.executable
-    root = str(Path(__file__).resolve().parents[2])
-    cookie = secrets.token_hex(16)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+    cookie = os.urandom(16).hex()
     theirs.set_inheritable(True)
     boot = _BOOT.format(path=[root], descriptor=theirs.fileno())
     try:

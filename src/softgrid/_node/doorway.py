@@ -6,7 +6,7 @@ once, and not one byte of answer before they have said the magic word.
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 from collections.abc import Callable
 
@@ -74,7 +74,7 @@ class _Visitor:
         self._doorway = doorway
         self._sock = sock
         self.source = source
-        self._handshake = ServerHandshake(doorway._password, secrets.token_bytes(32))
+        self._handshake = ServerHandshake(doorway._password, os.urandom(32))
         reactor = doorway._reactor
         self._deadline: Timer = reactor.call_later(
             DEADLINE_S, lambda: self.turn_away("it did not say who it is in time")

@@ -80,7 +80,7 @@ class TableReader:
         if not ('"' in block or "\r" in block or self._is_damaged):
             texts = self._split_plain(block, len(columns))
             if texts:
-                return [[*row] for row in zip(*self._values(texts, columns), strict=True)]
+                return list(map(list, zip(*self._values(texts, columns), strict=True)))
         rows = self._parse(block)
         self._check_rows(rows, columns)
         values = self._values(list(zip(*rows, strict=True)), columns)

@@ -10,7 +10,6 @@ promise, a name for the result.
 from __future__ import annotations
 
 import struct
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -122,6 +121,8 @@ def encode_refusal(reason: str, **account: Any) -> bytes:
 
 def encode_exception(error: BaseException, skip: int = 1) -> bytes:
     """Make the body of a RESULT for a call that raised, with the exception itself where it can travel."""
+    import traceback  # only when something went wrong: loading it costs as much as a whole call
+
     lines = traceback.format_exception(type(error), error, _trimmed(error, skip))
     account: Message = {
         "op": "raised",
