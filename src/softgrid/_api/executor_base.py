@@ -38,7 +38,7 @@ class ExecutorBase(LaunchBase):
       9. acceptRouters, acceptManagers, acceptWorkers (bool): which roles may stand directly below
       10. temporaryDir, permanentDir, ddfsDir (None, str): folders for what is kept on disk
       11. logKwargs (None, dict): keyword arguments of the Logger, over those of the rules; its 'logTypes' say which
-          types of records this executor makes, e.g. ``{'logTypes': {'result': {'stdoutFlag': False, 'fileFlag': False}}}``
+          types of records this executor makes: ``{'logTypes': {'result': {'stdoutFlag': False, 'fileFlag': False}}}``
       12. rules (None, dict): rules that differ from ``softgrid.Globals.RULES``
     """
 

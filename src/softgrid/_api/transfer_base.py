@@ -130,8 +130,8 @@ class TransferBase(MachineManagement):
           2. receivers (str, list): 'upgrid', 'routers', 'managers', 'workers' (all below this executor), a grid unique
              name, or a list of these; a list inside the list is a trajectory of connected executors: its last is meant
           3. allowBridging (None, bool, list): whether bridges may be used
-          4. bounce (None, str, list): one item for each receiver: None, or a name or list of names to which it passes the
-             call on instead of running it; what is meant for many workers of a manager then travels to it once
+          4. bounce (None, str, list): one item for each receiver: None, or a name or list of names to which it passes
+             the call on instead of running it; what is meant for many workers of a manager then travels to it once
           5. collect (bool): whether to wait for the results and return them
           6. transferTimeout (None, number): seconds after which a result is no longer waited for; the call may run on
           7. multiplier (number): the timeout is multiplied by ``ceil(len(gridPath) / multiplier)``

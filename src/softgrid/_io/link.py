@@ -9,22 +9,27 @@ in memory twice; whatever is sent to the same destination afterwards keeps behin
 from __future__ import annotations
 
 import array
+import errno
 import os
 import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Union
 
+from softgrid._io.descriptors import Descriptors
 from softgrid._io.poller import WRITE
 from softgrid._io.reactor import Reactor, Waiter
+from softgrid._model.errors import Undecodable
 
-HIGH_WATER = 1024 * 1024
+HIGH_WATER = 4 * 1024 * 1024
 LOW_WATER = 256 * 1024
+RETRY_S = 0.005
 MAX_DESCRIPTORS = 16
 _DESCRIPTOR_SPACE = socket.CMSG_SPACE(MAX_DESCRIPTORS * 4) if hasattr(socket, "CMSG_SPACE") else 0
 
 FrameStream = Iterator[list[Any]]
+_Behind = Union["tuple[bytes, Descriptors | None]", "Stream"]
 
 
 class Stream:
@@ -36,7 +41,7 @@ class Stream:
         self.destination = destination
         self.frames = frames
         self.waiter = waiter
-        self.behind: deque[bytes | Stream] = deque()
+        self.behind: deque[_Behind] = deque()
 
 
 class Link:
@@ -60,18 +65,18 @@ class Link:
         self._fd = sock.fileno()
         self._reactor = reactor
         self._lock = threading.Lock()
-        self._queue: deque[tuple[Any, list[int]]] = deque()
+        self._queue: deque[tuple[Any, Descriptors | None]] = deque()
         self._streams: deque[Stream] = deque()
         self._queued = 0
         self._writes = False
         self._reads = True
         self._paused_for: set[Link] = set()
         self._feeders: set[Link] = set()
-        self._passes_descriptors = passes_descriptors
+        self.passes_descriptors = passes_descriptors
         self.on_readable = on_readable
         self.on_closed = on_closed
         self.partial = b""
-        self.descriptors: deque[int] = deque()
+        self._received: deque[int] = deque()
         self.closed = False
         self.peer: Any = None
         self.speakers: set[int] = set()
@@ -88,27 +93,25 @@ class Link:
 
     # -- out ------------------------------------------------------------------------------------------------------
 
-    def send(self, data: Any, destination: int = 0, descriptors: list[int] | None = None) -> None:
+    def send(self, data: Any, destination: int = 0, descriptors: Descriptors | None = None) -> None:
         """Send one frame (or several whole ones) now or as soon as the socket takes it; never blocks, never raises.
 
         What goes to a link that is closed is dropped: its end is told by ``on_closed``. *data* may be reused.
-        Descriptors are closed here once they are on their way.
         """
         with self._lock:
             self.bytes_sent += len(data)
             self.frames_sent += 1
-            if self._streams and self._keep_behind(bytes(data), destination):
+            if self._streams and self._keep_behind((bytes(data), descriptors), destination):
                 return
             sent = 0
             if not self._queue and not self.closed:
-                sent = self._write(data, descriptors or [])
+                sent = self._write(data, descriptors)
                 if sent == len(data):
                     return
             if self.closed:
-                _close_all(descriptors or [])
                 return
             rest = data if isinstance(data, bytes) and not sent else bytes(memoryview(data)[sent:])
-            self._queue.append((rest, [] if sent else descriptors or []))
+            self._queue.append((rest, None if sent else descriptors))
             self._queued += len(rest)
             self._ask_to_write()
 
@@ -128,30 +131,30 @@ class Link:
                 self._ask_to_write()
         return waiter
 
-    def _keep_behind(self, item: bytes | Stream, destination: int) -> bool:
+    def _keep_behind(self, item: _Behind, destination: int) -> bool:
         for stream in self._streams:
             if stream.destination == destination:
                 stream.behind.append(item)
                 return True
         return False
 
-    def _write(self, data: Any, descriptors: list[int]) -> int:
+    def _write(self, data: Any, descriptors: Descriptors | None) -> int:
         try:
-            if descriptors:
-                sent = socket.send_fds(self._sock, [data], descriptors)
-                _close_all(descriptors)
-                return sent
+            if descriptors is not None:
+                return socket.send_fds(self._sock, [data], descriptors.numbers)
             return self._sock.send(data)
         except (BlockingIOError, InterruptedError):
             return 0
-        except OSError:  # the peer is gone; reading will say so, after what it had still sent
+        except OSError as error:
+            if error.errno == errno.ETOOMANYREFS:  # too many descriptors are on their way: later
+                self._reactor.call_later(RETRY_S, self._on_writable)
+                return 0
+            # The peer is gone; reading will say so, after what it had still sent.
             self._give_up_writing()
             return 0
 
     def _give_up_writing(self) -> None:
         self.closed = True
-        for _, descriptors in self._queue:
-            _close_all(descriptors)
         self._queue.clear()
         self._queued = 0
         for stream in self._streams:
@@ -165,7 +168,7 @@ class Link:
             pieces = next(stream.frames, None)
             if pieces is not None:
                 for piece in pieces:
-                    self._queue.append((piece, []))
+                    self._queue.append((piece, None))
                     self._queued += len(piece)
                     self.bytes_sent += len(piece)
                 self.frames_sent += 1
@@ -174,15 +177,15 @@ class Link:
             self._end_stream(stream)
 
     def _end_stream(self, stream: Stream) -> None:
-        self._queue.append((stream.waiter, []))
+        self._queue.append((stream.waiter, None))
         while stream.behind:
             item = stream.behind.popleft()
             if isinstance(item, Stream):
                 item.behind.extend(stream.behind)
                 self._streams.append(item)
                 return
-            self._queue.append((item, []))
-            self._queued += len(item)
+            self._queue.append(item)
+            self._queued += len(item[0])
 
     def _ask_to_write(self) -> None:
         if not self._writes:
@@ -197,7 +200,7 @@ class Link:
                     self._queue.popleft()
                     data.set()
                     continue
-                sent = self._write_many() if not descriptors else self._write(data, descriptors)
+                sent = self._write_many() if descriptors is None else self._write(data, descriptors)
                 if self.closed:
                     break
                 if not sent:
@@ -214,7 +217,7 @@ class Link:
     def _write_many(self) -> int:
         pieces: list[Any] = []
         for data, descriptors in self._queue:
-            if descriptors or isinstance(data, Waiter) or len(pieces) == 64:
+            if descriptors is not None or isinstance(data, Waiter) or len(pieces) == 64:
                 break
             pieces.append(data)
         try:
@@ -234,7 +237,7 @@ class Link:
                 data.set()
                 continue
             if len(data) > sent:
-                self._queue[0] = (memoryview(data)[sent:], [])
+                self._queue[0] = (memoryview(data)[sent:], None)
                 return
             sent -= len(data)
             self._queue.popleft()
@@ -278,10 +281,10 @@ class Link:
     def receive_into(self, view: memoryview) -> int:
         """Read what is there; 0 when there is nothing, -1 when there never will be again."""
         try:
-            if self._passes_descriptors:
+            if self.passes_descriptors:
                 size, control, _, _ = self._sock.recvmsg_into([view], _DESCRIPTOR_SPACE)
                 if control:
-                    self._take_descriptors(control)
+                    self._gather_descriptors(control)
             else:
                 size = self._sock.recv_into(view)
         except (BlockingIOError, InterruptedError):
@@ -291,14 +294,20 @@ class Link:
         self.bytes_received += size
         return size or -1
 
-    def _take_descriptors(self, control: list[tuple[int, int, bytes]]) -> None:
+    def _gather_descriptors(self, control: list[tuple[int, int, bytes]]) -> None:
         for level, kind, data in control:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 received = array.array("i")
                 received.frombytes(data[: len(data) - len(data) % received.itemsize])
                 for descriptor in received:
                     os.set_inheritable(descriptor, False)
-                    self.descriptors.append(descriptor)
+                    self._received.append(descriptor)
+
+    def take_descriptors(self, count: int) -> Descriptors:
+        """Take the descriptors that came with a frame; raises Undecodable when they did not come."""
+        if len(self._received) < count:
+            raise Undecodable(f"a frame with {count} descriptors that did not come with it")
+        return Descriptors(*(self._received.popleft() for _ in range(count)))
 
     # -- the end --------------------------------------------------------------------------------------------------
 
@@ -308,7 +317,7 @@ class Link:
         with self._lock:
             if not self._queue and not self._streams:
                 return
-            self._queue.append((waiter, []))
+            self._queue.append((waiter, None))
         self._reactor.wait(waiter, timeout)
 
     def close(self, reason: str = "closed here") -> None:
@@ -320,8 +329,8 @@ class Link:
             self._reactor.unwatch(self._fd)
             self._fd = -1
             self._sock.close()
-            _close_all(self.descriptors)
-            self.descriptors.clear()
+            Descriptors(*self._received).close()
+            self._received.clear()
         self._resume_feeders()
         self.on_closed(self, reason)
 
@@ -330,11 +339,6 @@ class Link:
         self.closed = True
         self._fd = -1
         self._sock.close()
-
-
-def _close_all(descriptors: Any) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
 
 
 def _let_go(stream: Stream) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from softgrid._io.descriptors import Descriptors
 from softgrid._io.lifeline import kill_group
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
@@ -45,7 +46,7 @@ class SupervisorLine:
         """Ask for an executor whose link to its upgrid is *link_end*; its news go to *on_event*. Gives its token."""
         token = next(self._tokens)
         self._listeners[token] = on_event
-        send_message(self._link, {"op": "fork", "token": token, "spec": spec}, [link_end.detach()])
+        send_message(self._link, {"op": "fork", "token": token, "spec": spec}, Descriptors(link_end.detach()))
         return token
 
     def kill(self, pid: int) -> None:
@@ -64,7 +65,7 @@ class SupervisorLine:
         """In a forked process: let go of the parent's line."""
         self._link.abandon()
 
-    def _on_message(self, link: Link, message: Message, descriptors: list[int]) -> None:
+    def _on_message(self, link: Link, message: Message, descriptors: Descriptors) -> None:
         token = field(message, "token", int)
         ends = message["op"] in ("exited", "failed")
         listener = self._listeners.pop(token, None) if ends else self._listeners.get(token)

@@ -11,6 +11,7 @@ import mmap
 import signal
 from collections.abc import Callable
 
+from softgrid._io.descriptors import Descriptors
 from softgrid._io.link import Link
 from softgrid._model.errors import Undecodable
 from softgrid._wire.control import Message, decode_control, encode_control
@@ -19,8 +20,8 @@ from softgrid._wire.framing import HEADER, HEADER_SIZE, Header, Kind, check_head
 MAX_MESSAGE = 256 * 1024
 
 
-def send_message(link: Link, message: Message, descriptors: list[int] | None = None) -> None:
-    """Send one control message, with descriptors, which are closed here."""
+def send_message(link: Link, message: Message, descriptors: Descriptors | None = None) -> None:
+    """Send one control message, with descriptors."""
     body = encode_control(message)
     link.send(frame(Kind.CONTROL, 0, 0, 0, body, descriptors=len(descriptors or ())), 0, descriptors)
 
@@ -28,7 +29,7 @@ def send_message(link: Link, message: Message, descriptors: list[int] | None = N
 class MessageReader:
     """Reads control messages from a link and hands them to ``on_message(link, message, descriptors)``."""
 
-    def __init__(self, on_message: Callable[[Link, Message, list[int]], None]) -> None:
+    def __init__(self, on_message: Callable[[Link, Message, Descriptors], None]) -> None:
         self._on_message = on_message
         self._view = memoryview(mmap.mmap(-1, MAX_MESSAGE + HEADER_SIZE))
 
@@ -49,10 +50,10 @@ class MessageReader:
                 if stop > len(data):
                     break
                 message = decode_control(data[start + HEADER_SIZE : stop])
+                descriptors = link.take_descriptors(header.descriptors)
             except Undecodable as error:
                 link.close(str(error))
                 return
-            descriptors = [link.descriptors.popleft() for _ in range(header.descriptors)]
             self._on_message(link, message, descriptors)
             start = stop
         link.partial = data[start:] if not link.closed else b""

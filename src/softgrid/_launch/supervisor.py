@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from softgrid._io.descriptors import Descriptors
 from softgrid._io.lifeline import (
     become_subreaper,
     children_of,
@@ -104,10 +105,10 @@ class Supervisor:
 
     # -- messages -------------------------------------------------------------------------------------------------
 
-    def _on_message(self, link: Link, message: Message, descriptors: list[int]) -> None:
+    def _on_message(self, link: Link, message: Message, descriptors: Descriptors) -> None:
         op = message["op"]
         if op == "fork" and len(descriptors) == 1:
-            self._fork(link, message["token"], message["spec"], descriptors[0])
+            self._fork(link, message["token"], message["spec"], descriptors)
         elif op == "begin" and link is self._root:
             self._begin(message)
         elif op == "kill" and message["pid"] in self._children:
@@ -135,25 +136,22 @@ class Supervisor:
 
     # -- a child's life -------------------------------------------------------------------------------------------
 
-    def _fork(self, asker: Link, token: int, spec: dict[str, Any], link_end: int) -> None:
-        ends: list[int] = [link_end]
+    def _fork(self, asker: Link, token: int, spec: dict[str, Any], link_end: Descriptors) -> None:
         self._births += 1
         spec["births"] = self._births
         try:
             mine, theirs = socket.socketpair()
             lifeline_read, lifeline_write = os.pipe()
             output_read, output_write = os.pipe()
-            ends += [lifeline_read, output_write]
+            ends = Descriptors(lifeline_read, output_write)
             pid = os.fork()
         except OSError as error:
-            for end in ends:
-                os.close(end)
             send_message(asker, {"op": "failed", "token": token, "reason": f"fork: {error.strerror}"})
             return
         if pid == 0:
-            self._become_child(spec, link_end, theirs, lifeline_read, output_write)
-        for end in ends:
-            os.close(end)
+            self._become_child(spec, link_end.numbers[0], theirs, lifeline_read, output_write)
+        link_end.close()
+        ends.close()
         theirs.close()
         os.set_blocking(output_read, False)
         child = Child(pid, token, asker, lifeline_write, output_read, self._add_link(mine))

@@ -21,7 +21,7 @@ from softgrid._model.names import node_id
 from softgrid._node.switch import Switch
 from softgrid._state.inflight import Batch, InFlight
 from softgrid._wire.control import Message, decode_control, encode_control
-from softgrid._wire.framing import Kind
+from softgrid._wire.framing import Kind, Outbound, frame
 
 Answer = Callable[[Message], None]
 Method = Callable[[Message, int, Answer], None]
@@ -51,7 +51,7 @@ class Control:
             batch.fill(0, NoRoute(f"nobody named {name} is on the grid"))
             return
         message_id = self._inflight.open(batch, 0, target)
-        self._switch.send_parts(Kind.CONTROL, target, message_id, [encode_control(message)])
+        self._switch.send(Kind.CONTROL, target, message_id, Outbound(encode_control(message)))
 
     def ask_and_wait(self, name: str, message: Message, timeout: float) -> Message:
         """Put a question and block until it is answered; raises what went wrong."""
@@ -75,12 +75,10 @@ class Control:
 
     def tell_id(self, target: int, message: Message) -> None:
         """Send something that is not answered to an executor known by its id."""
-        self._switch.send_parts(Kind.CONTROL, target, self._inflight.new_id(), [encode_control(message)])
+        self._switch.send(Kind.CONTROL, target, self._inflight.new_id(), Outbound(encode_control(message)))
 
     def tell_neighbour(self, link: Any, message: Message) -> None:
         """Send something to whoever is at the other end of *link*."""
-        from softgrid._wire.framing import frame
-
         link.send(frame(Kind.CONTROL, 0, 0, 0, encode_control(message)))
 
     def _read(self, batch: Batch) -> Message | SoftgridError:
@@ -114,7 +112,7 @@ class Control:
             self._answer(source, message_id, error_message(error))
 
     def _answer(self, source: int, message_id: int, answer: Message) -> None:
-        self._switch.send_parts(Kind.CONTROL, source, message_id, [encode_control({"op": "answer", **answer})])
+        self._switch.send(Kind.CONTROL, source, message_id, Outbound(encode_control({"op": "answer", **answer})))
 
 
 def error_message(error: SoftgridError) -> Message:

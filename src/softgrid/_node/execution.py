@@ -30,7 +30,7 @@ from softgrid._wire.calls import (
     encode_refusal,
     encode_result,
 )
-from softgrid._wire.framing import Kind, Parts
+from softgrid._wire.framing import Body, Kind, Outbound
 from softgrid._wire.functions import FunctionName, PickledFunction
 
 POLL_EVERY_S = 0.002
@@ -91,7 +91,7 @@ class Execution:
 
     # -- a call arrives -------------------------------------------------------------------------------------------
 
-    def on_call(self, link: Link, source: int, message_id: int, body: bytes) -> None:
+    def on_call(self, link: Link, source: int, message_id: int, body: Body) -> None:
         """Take a CALL from the wire."""
         try:
             task = Task(source, message_id, decode_call(body))
@@ -132,7 +132,7 @@ class Execution:
     def refuse(self, source: int, message_id: int, reason: str) -> None:
         """Answer a call that is not run."""
         self.failed += 1
-        self._switch.send_parts(Kind.RESULT, source, message_id, [encode_refusal(reason)])
+        self._switch.send(Kind.RESULT, source, message_id, encode_refusal(reason))
 
     # -- the queue ------------------------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class Execution:
         started = perf_counter()
         self._on_event("execution_started", task.label())
         try:
-            parts = self._outcome(task)
+            outcome = self._outcome(task)
         except UnknownDigest:
             self._ask_for_function(task)
             return
@@ -164,11 +164,11 @@ class Execution:
         self._on_event("execution_finished", task.label())
         if self.after_run is not None:
             self.after_run()
-        waiter = self._switch.send_parts(Kind.RESULT, task.source, task.message_id, parts)
+        waiter = self._switch.send(Kind.RESULT, task.source, task.message_id, outcome)
         if waiter is not None and not self._reactor.holds_turn():
             self._reactor.wait(waiter)
 
-    def _outcome(self, task: Task) -> Parts:
+    def _outcome(self, task: Task) -> Outbound:
         call = task.call
         try:
             resolved = self._functions.resolve(call.function)
@@ -177,19 +177,17 @@ class Execution:
             raise
         except SoftgridError as error:
             self.failed += 1
-            return [encode_refusal(str(error))]
+            return encode_refusal(str(error))
         except BaseException as error:
             self.failed += 1
-            return [
-                encode_refusal(f"the function or its arguments cannot be read here: {type(error).__name__}: {error}")
-            ]
+            return encode_refusal(f"the function or its arguments cannot be read here: {type(error).__name__}: {error}")
         if call.flags & FIRST_ARGUMENT or resolved.wants_executor:
             args = (self._owner, *args)
         try:
             value = resolved.function(*args, **kwargs)
         except BaseException as error:
             self.failed += 1
-            return [encode_exception(error)]
+            return encode_exception(error)
         finally:
             args = kwargs = None  # type: ignore[assignment]
         self.finished += 1
@@ -202,7 +200,7 @@ class Execution:
         except Exception as error:
             self.failed += 1
             self.finished -= 1
-            return [encode_refusal(f"the function ran, but {error}", was_run=True)]
+            return encode_refusal(f"the function ran, but {error}", was_run=True)
 
     # -- functions that are not here ------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from softgrid._state.receivers import propagation
 from softgrid._state.tree import Tree
 from softgrid._wire.calls import without_options
 from softgrid._wire.control import encode_control
-from softgrid._wire.framing import Kind
+from softgrid._wire.framing import Kind, Outbound
 
 
 class FanOut:
@@ -41,15 +41,15 @@ class FanOut:
         for name in names:
             target = node_id(name)
             if target == self._tree.node_id:
-                self._switch.send_parts(Kind.CALL, target, task.message_id, [body], task.source)
+                self._switch.send(Kind.CALL, target, task.message_id, body, task.source)
                 continue
             try:
                 self._tree.check_reachable(name)
             except SoftgridError as error:
                 refusal = encode_control({"op": "refused", "target": target, "reason": str(error)})
-                self._switch.send_parts(Kind.REFUSED, task.source, task.message_id, [refusal])
+                self._switch.send(Kind.REFUSED, task.source, task.message_id, Outbound(refusal))
                 continue
-            self._switch.send_parts(Kind.CALL, target, task.message_id, [body], task.source)
+            self._switch.send(Kind.CALL, target, task.message_id, body, task.source)
 
     def _propagate(self, task: Task) -> None:
         options = task.call.options
@@ -57,4 +57,4 @@ class FanOut:
         for name, left in propagation(self._tree, flags, options.get("came_from")):
             changes = {"propagate": sorted(left), "came_from": self._tree.name} if left else {}
             body = without_options(task.call, "propagate", "came_from", **changes)
-            self._switch.send_parts(Kind.CALL, node_id(name), 0, [body])
+            self._switch.send(Kind.CALL, node_id(name), 0, body)

@@ -180,7 +180,13 @@ class Launching:
             theirs.close()
             self._settle(spawn, _failed(error.step, error.reason))
             return
-        link = Link(mine, self._reactor, self._switch.on_readable, self._membership.on_link_closed)
+        link = Link(
+            mine,
+            self._reactor,
+            self._switch.on_readable,
+            self._membership.on_link_closed,
+            passes_descriptors=True,
+        )
         spawn.link = link
         self._membership.expect(link, lambda error, name: self._on_joined(spawn, error, name))
         link.open()

@@ -20,7 +20,7 @@ from softgrid._node.control import Control
 from softgrid._node.switch import Switch
 from softgrid._state.logflow import LogCredit, LogWindow
 from softgrid._wire.control import Message, decode_control, encode_control
-from softgrid._wire.framing import Kind
+from softgrid._wire.framing import Kind, Outbound
 
 PATIENCE_S = 10.0
 QUIET_TYPES = frozenset({"execution_started", "execution_finished"})
@@ -132,7 +132,7 @@ class Logs:
             )
         body = encode_control(message)
         self._window.sent(len(body))
-        self._switch.send_parts(Kind.LOG, 0, 0, [body])
+        self._switch.send(Kind.LOG, 0, 0, Outbound(body))
 
     def _wait_for_credit(self) -> bool:
         if self._reactor.holds_turn():
@@ -156,7 +156,7 @@ class Logs:
         """Take a LOG message from the wire."""
         uplink = self._switch.uplink
         if uplink is not None:
-            self._switch.send_parts(Kind.LOG, 0, message_id, [body], source)
+            self._switch.send(Kind.LOG, 0, message_id, Outbound(body), source)
             if not self._log_kwargs.get("logToFile"):
                 return
         message = decode_control(body)

@@ -16,6 +16,7 @@ from typing import Any
 from softgrid._io.link import Link
 from softgrid._io.ports import reserve_port
 from softgrid._io.reactor import Reactor, Waiter
+from softgrid._io.segments import SegmentPool, segment_limit
 from softgrid._io.threads import IdleThreads, Serial
 from softgrid._launch.local import SupervisorLine
 from softgrid._model.errors import Closed, SoftgridError
@@ -36,7 +37,7 @@ from softgrid._node.transfers import Failed, Transfers, TransferSpec
 from softgrid._state.tree import Tree
 from softgrid._wire.control import Message, decode_control, encode_control
 from softgrid._wire.control import field as control_field
-from softgrid._wire.framing import MORE, Header, Kind
+from softgrid._wire.framing import MORE, Header, Kind, Outbound
 
 LEAVE_TIMEOUT_S = 0.5
 
@@ -87,7 +88,8 @@ class Node:
 
         self.reactor = Reactor(self._on_bug)
         self.tree: Tree[Link] = Tree(self.name, spec.role)
-        self.switch = Switch(self.tree, self._on_unroutable)
+        self.segments = SegmentPool(self.reactor, segment_limit)
+        self.switch = Switch(self.tree, self.segments, self._on_unroutable)
         self.transfers = Transfers(self.tree, self.switch, self.reactor, self._on_uncollected)
         self.control = Control(self.switch, self.reactor, self.transfers.inflight, self.tree.node_id)
         self.logs = Logs(self.name, self.switch, self.reactor, self.control, spec.log_kwargs, open_sink)
@@ -186,7 +188,9 @@ class Node:
 
     def adopt_uplink(self, sock: socket.socket) -> None:
         """Take a connected socket as the way up and ask for a place there."""
-        link = Link(sock, self.reactor, self.switch.on_readable, self.membership.on_link_closed)
+        link = Link(
+            sock, self.reactor, self.switch.on_readable, self.membership.on_link_closed, passes_descriptors=True
+        )
         link.open()
         self.membership.ask_to_join(link, {"name": self.name, "cores": self.cores, "password": self.spec.password})
 
@@ -226,7 +230,7 @@ class Node:
             "target": header.destination,
             "reason": f"the receiver is gone: {known}" if known else why,
         }
-        self.switch.send(Kind.REFUSED, header.source, header.message_id, encode_control(refusal))
+        self.switch.send(Kind.REFUSED, header.source, header.message_id, Outbound(encode_control(refusal)))
 
     def _on_refused(self, link: Link, source: int, message_id: int, body: bytes) -> None:
         message = decode_control(body)
@@ -372,6 +376,7 @@ class Node:
         for link in self.links():
             link.close("left the grid")
         self.execution.work.set()
+        self.segments.close()
         self.reactor.close()
 
     def abandon(self) -> None:

@@ -26,6 +26,11 @@ class Statistics:
     frames_relayed: int
     frames_dropped: int
     log_records_written: int
+    segments_free: int
+    segments_leased: int
+    segment_bytes: int
+    shared_messages: int
+    shared_bytes: int
 
     def as_dict(self) -> dict[str, Any]:
         """Give it as plain values."""
@@ -54,4 +59,5 @@ def take_statistics(node: Node) -> Statistics:
         frames_relayed=node.switch.relayed_frames,
         frames_dropped=node.switch.dropped_frames,
         log_records_written=node.logs.written,
+        **node.segments.statistics(),
     )

@@ -12,10 +12,14 @@ import mmap
 from collections.abc import Callable
 from typing import Any
 
+from softgrid._io.descriptors import Descriptors
 from softgrid._io.link import Link
+from softgrid._io.reactor import Waiter
+from softgrid._io.segments import MAX_HELD, THRESHOLD, Attachment, SegmentPool
 from softgrid._model.errors import Undecodable
 from softgrid._state.tree import Tree
 from softgrid._wire.framing import (
+    ATTACHED,
     HEADER,
     HEADER_SIZE,
     HOPS_OFFSET,
@@ -24,25 +28,30 @@ from softgrid._wire.framing import (
     MAX_HOPS,
     MORE,
     Assembler,
+    Attached,
+    Body,
     Header,
-    Kind,
-    Parts,
+    Outbound,
     check_header,
     frame,
     frames,
+    pack_attached,
+    unpack_attached,
 )
 
 BUFFER_SIZE = 2 * (MAX_BODY + HEADER_SIZE)
 
-Deliver = Callable[[Link, int, int, Any], None]
+Deliver = Callable[[Any, int, int, Any], None]
 """What takes a message: the link it came over, its source, its id, its body."""
 
 
 class Switch:
     """The crossing of all links of one executor."""
 
-    def __init__(self, tree: Tree[Link], on_refused: Callable[[Link, Header, str], None]) -> None:
-        self._tree = tree
+    def __init__(
+        self, tree: Tree[Link], segments: SegmentPool, on_refused: Callable[[Link, Header, str], None]
+    ) -> None:
+        self.segments = segments
         self._me: int = tree.node_id
         self._routes = tree.routes
         # Pages of an anonymous map cost nothing until they are touched, which most of an idle executor's never are.
@@ -63,25 +72,44 @@ class Switch:
         """Whether that executor is below this one."""
         return executor in self._routes
 
-    def send(self, kind: Kind, destination: int, message_id: int, body: bytes) -> None:
-        """Send a message that fits one frame; one for nobody is dropped."""
-        hop = self.hop_to(destination)
-        if hop is not None:
-            hop.send(frame(kind, destination, self._me, message_id, body), destination)
+    def send(
+        self, kind: int, destination: int, message_id: int, outbound: Outbound, source: int | None = None
+    ) -> Waiter | None:
+        """Send a message of any size; one for nobody is dropped.
 
-    def send_parts(self, kind: Kind, destination: int, message_id: int, parts: Parts, source: int | None = None) -> Any:
-        """Send a message of any size; gives a waiter for its memory where it could not be sent at once, else None."""
+        Gives a waiter that is set when the payload's memory is its owner's again, or None when it is already.
+        """
         source = self._me if source is None else source
         if destination == self._me:
-            self.deliver[kind](_NO_LINK, source, message_id, b"".join(parts))
+            self.deliver[kind](_NO_LINK, source, message_id, _as_received(outbound))
             return None
         hop = self.hop_to(destination)
-        if hop is None:
+        return None if hop is None else self.send_over(hop, kind, destination, message_id, outbound, source)
+
+    def send_over(
+        self, hop: Link, kind: int, destination: int, message_id: int, outbound: Outbound, source: int
+    ) -> Waiter | None:
+        """Send a message over a link."""
+        if hop.passes_descriptors and outbound.size > THRESHOLD:
+            shared = self._shared(outbound)
+            if shared is not None:
+                body = pack_attached(outbound.head, outbound.size)
+                data = frame(kind, destination, source, message_id, body, flags=ATTACHED, descriptors=len(shared))
+                hop.send(data, destination, shared)
+                return None
+        if len(outbound.head) + outbound.size <= MAX_BODY:
+            hop.send(frame(kind, destination, source, message_id, outbound.joined()), destination)
             return None
-        if sum(map(len, parts)) <= MAX_BODY:
-            hop.send(frame(kind, destination, source, message_id, b"".join(parts)), destination)
-            return None
-        return hop.send_stream(destination, frames(kind, destination, source, message_id, parts))
+        return hop.send_stream(destination, frames(kind, destination, source, message_id, outbound.all_parts()))
+
+    def _shared(self, outbound: Outbound) -> Descriptors | None:
+        """Give the descriptors of a payload in shared memory; one payload for many receivers is written once."""
+        if outbound.shared is None:
+            if isinstance(outbound.payload, Attachment):
+                outbound.shared = outbound.payload.descriptors
+            else:
+                outbound.shared = self.segments.share(outbound.parts, outbound.size)
+        return outbound.shared  # type: ignore[no-any-return]
 
     # -- in -------------------------------------------------------------------------------------------------------
 
@@ -113,7 +141,7 @@ class Switch:
         behind_link = None if is_uplink else link
         while end - position >= HEADER_SIZE:
             header = unpack(view, position)
-            length, kind, flags, hops, _, destination, source, message_id = header
+            length, kind, flags, hops, descriptors, destination, source, message_id = header
             stop = position + HEADER_SIZE + length
             if length > MAX_BODY or not 0 < kind <= LAST_KIND:
                 check_header(Header(*header))
@@ -125,11 +153,18 @@ class Switch:
             hop = None if is_mine or not is_believed else routes.get(destination) or self.uplink
             if hop is link or hops >= MAX_HOPS:
                 hop = None
-            if hop is not run_hop:
+            if hop is not run_hop or descriptors:
                 if run_hop is not None:
                     self._pass_on(link, run_hop, run_start, position)
                 run_start, run_hop = position, hop
-            if hop is not None:
+            if descriptors:
+                attached = self._take_attached(link, Header(*header), view[position + HEADER_SIZE : stop])
+                run_start, run_hop = stop, None
+                if hop is not None:
+                    self._pass_on_attached(hop, Header(*header), attached)
+                elif is_mine and is_believed:
+                    self.deliver[kind](link, source, message_id, attached)
+            elif hop is not None:
                 view[position + HOPS_OFFSET] = hops + 1
                 if kind == 1:
                     hop.speakers.add(source)
@@ -149,6 +184,22 @@ class Switch:
         hop.send(self._view[start:stop])
         if hop.is_full:
             link.pause_for(hop)
+
+    def _take_attached(self, link: Link, header: Header, body: memoryview) -> Attached:
+        descriptors = link.take_descriptors(header.descriptors)
+        if not header.flags & ATTACHED or len(descriptors) != 2:
+            raise Undecodable("a frame with descriptors that no message needs")
+        size, head = unpack_attached(bytes(body))
+        attachment = Attachment(descriptors, size)
+        return Attached(head, attachment.copied() if Descriptors.held > MAX_HELD else attachment)
+
+    def _pass_on_attached(self, hop: Link, header: Header, attached: Attached) -> None:
+        self.relayed_frames += 1
+        self.relayed_bytes += header.length
+        if header.kind == 1:
+            hop.speakers.add(header.source)
+        outbound = Outbound(attached.head, payload=attached.payload)
+        self.send_over(hop, header.kind, header.destination, header.message_id, outbound, header.source)
 
     def _deliver(self, link: Link, kind: int, flags: int, source: int, message_id: int, body: memoryview) -> None:
         assembler = self._assemblers.get(link)
@@ -180,3 +231,10 @@ class _NoLink:
 
 
 _NO_LINK: Any = _NoLink()
+
+
+def _as_received(outbound: Outbound) -> Body:
+    """Give a message to oneself as it would have come over a link: with a payload of its own."""
+    if isinstance(outbound.payload, Attachment):
+        return Attached(outbound.head, outbound.payload)
+    return bytearray(outbound.joined()) if outbound.size else outbound.head

@@ -6,6 +6,7 @@ many targets are encoded once. A function travels to a target once and is called
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
+from softgrid._io.segments import THRESHOLD
 from softgrid._model.errors import BadArgument, NoRoute, PeerLost, SoftgridError, TimedOut
 from softgrid._model.names import node_id
 from softgrid._node.switch import Switch
@@ -20,10 +22,11 @@ from softgrid._state.inflight import Batch, InFlight
 from softgrid._state.receivers import PROPAGATE, expand_bounce, expand_receivers
 from softgrid._state.timeouts import check_timeout, wait_timeout
 from softgrid._state.tree import Tree
+from softgrid._state.windows import SendWindows
 from softgrid._state.workqueue import check_priority
 from softgrid._wire.calls import FIRST_ARGUMENT, RETURN, STORE, Failure, decode_result, encode_call
 from softgrid._wire.control import Message
-from softgrid._wire.framing import MAX_BODY, Kind, Parts, frame
+from softgrid._wire.framing import Body, Kind, Outbound, frame
 from softgrid._wire.functions import (
     Function,
     FunctionName,
@@ -31,7 +34,6 @@ from softgrid._wire.functions import (
     FunctionSource,
     PickledFunction,
     encode_function,
-    join_parts,
 )
 
 KEPT_FUNCTION_BYTES = 64 * 1024 * 1024
@@ -154,13 +156,44 @@ def arguments_of(kwargs: Kwargs) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return tuple(args or ()), keywords or {}
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A call that waits at its source for room at its receiver."""
+
+    target: int
+    message_id: int
+    body: Outbound
+    outgoing: Outgoing
+
+
 class Outgoing:
     """Frames that are about to be sent, gathered per link so that many small ones leave in one write."""
 
     def __init__(self) -> None:
         self._gathered: dict[Link, list[bytes]] = {}
         self._sizes: dict[Link, int] = {}
-        self.waiters: list[Waiter] = []
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self.all_sent = Waiter()
+        self.memory: list[Waiter] = []
+
+    def note_waiting(self) -> None:
+        """A call waits for room."""
+        with self._lock:
+            self._waiting += 1
+            self.all_sent.clear()
+
+    def note_sent(self) -> None:
+        """A call that waited is on its way, or never will be."""
+        with self._lock:
+            self._waiting -= 1
+            if not self._waiting:
+                self.all_sent.set()
+
+    def waiters(self) -> list[Waiter]:
+        """What to wait for until the memory of everything sent is its owner's again."""
+        with self._lock:
+            return [*self.memory, self.all_sent] if self._waiting else self.memory
 
     def add(self, hop: Link, data: bytes) -> None:
         """Gather a frame; sends what was gathered for the link when it is enough."""
@@ -202,6 +235,7 @@ class Transfers:
         self._on_uncollected = on_uncollected
         self.encoder = Encoder()
         self.inflight = InFlight()
+        self._windows: SendWindows[_Waiting] = SendWindows()
 
     # -- out ------------------------------------------------------------------------------------------------------
 
@@ -284,7 +318,7 @@ class Transfers:
                     batch.fill(slot, error)
             index += width
         outgoing.flush_all()
-        return outgoing.waiters
+        return outgoing.waiters()
 
     def _send_one(self, batch: Batch, index: int, name: str, prepared: _Prepared, outgoing: Outgoing) -> None:
         target = node_id(name)
@@ -292,20 +326,27 @@ class Transfers:
         if target == self._tree.node_id:
             body = prepared.body_for(target)
             message_id = self.inflight.open(batch, index, target)
-            self._switch.send_parts(Kind.CALL, target, message_id, body)
+            self._switch.send(Kind.CALL, target, message_id, body)
             return
         if hop is None or hop.closed:
             batch.fill(index, self._unreachable(name))
             return
         body = prepared.body_for(target)
         message_id = self.inflight.open(batch, index, target)
-        if prepared.size <= MAX_BODY:
-            outgoing.add(hop, frame(1, target, self._tree.node_id, message_id, prepared.joined()))
+        bulk = body.size if body.size > THRESHOLD else 0
+        queued = len(body.head) + body.size - bulk
+        if not self._windows.admit(target, message_id, queued, bulk):
+            outgoing.flush(hop)  # what was admitted before must be on its way before what waits can follow
+            outgoing.note_waiting()
+            self._windows.defer(target, message_id, queued, bulk, _Waiting(target, message_id, body, outgoing))
+            return
+        if body.size <= THRESHOLD and len(body.head) <= THRESHOLD:
+            outgoing.add(hop, frame(1, target, self._tree.node_id, message_id, prepared.joined(body)))
             return
         outgoing.flush(hop)
-        waiter = self._switch.send_parts(Kind.CALL, target, message_id, body)
+        waiter = self._switch.send(Kind.CALL, target, message_id, body)
         if waiter is not None:
-            outgoing.waiters.append(waiter)
+            outgoing.memory.append(waiter)
 
     def _send_fan(
         self,
@@ -326,9 +367,9 @@ class Transfers:
         message_id = self.inflight.open_fan(batch, {node_id(leaf): start + i for i, leaf in enumerate(fan)})
         if hop is not None:
             outgoing.flush(hop)
-        waiter = self._switch.send_parts(Kind.CALL, target, message_id, body)
+        waiter = self._switch.send(Kind.CALL, target, message_id, body)
         if waiter is not None:
-            outgoing.waiters.append(waiter)
+            outgoing.memory.append(waiter)
 
     def _unreachable(self, name: str) -> SoftgridError:
         try:
@@ -375,17 +416,31 @@ class Transfers:
             failure_text = f"the result arrived but cannot be read here: {type(error).__name__}: {error}"
             return Failed(batch.names[index], SoftgridError(failure_text), batch.kwargs[index])
 
-    def on_result(self, link: Any, source: int, message_id: int, body: bytes) -> None:
+    def on_result(self, link: Any, source: int, message_id: int, body: Body) -> None:
         """Take a RESULT from the wire; one that nobody waits for is dropped."""
         self.inflight.settle(message_id, source, body)
+        self._credit(message_id)
+
+    def _credit(self, message_id: int) -> None:
+        """A call is over: send what waited for the room that it took."""
+        for waiting in self._windows.credit(message_id):
+            if self.inflight.is_open(waiting.message_id):
+                self._switch.send(Kind.CALL, waiting.target, waiting.message_id, waiting.body)
+            else:  # given up meanwhile
+                self._credit(waiting.message_id)
+            waiting.outgoing.note_sent()
 
     def on_refused(self, message_id: int, target: int, reason: str) -> None:
         """A relay could not pass a call on."""
         self.inflight.refuse(message_id, target, NoRoute(reason))
+        self._credit(message_id)
 
     def on_gone(self, targets: set[int], reason_of: Callable[[int], str]) -> None:
         """Executors are gone: nobody waits for them any longer."""
         self.encoder.forget(targets)
+        for target in targets:
+            for waiting in self._windows.forget(target):
+                waiting.outgoing.note_sent()
         self.inflight.lose(targets, lambda target: PeerLost(f"{reason_of(target)}; the call may have run"))
 
 
@@ -395,10 +450,8 @@ class _Prepared:
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._kwargs: Kwargs | None = None
-        self._bodies: dict[bytes, tuple[Parts, int]] = {}
-        self._joined: dict[bytes, bytes] = {}
-        self._section = b""
-        self.size = 0
+        self._bodies: dict[bytes, Outbound] = {}
+        self._joined: dict[int, bytes] = {}
 
     def use(self, kwargs: Kwargs) -> None:
         """Turn to other kwargs; raises what is wrong with them."""
@@ -412,34 +465,28 @@ class _Prepared:
         self._bodies.clear()
         self._joined.clear()
 
-    def body_for(self, target: int) -> Parts:
-        """Give the body for *target*."""
-        self._section = section = self._encoder.section_for(self._function, target)
+    def body_for(self, target: int) -> Outbound:
+        """Give the call for *target*."""
+        section = self._encoder.section_for(self._function, target)
         known = self._bodies.get(section)
         if known is None:
-            parts = self._encode(section, self._options)
-            known = self._bodies[section] = (parts, sum(map(len, parts)))
-        self.size = known[1]
-        return known[0]
+            known = self._bodies[section] = self._encode(section, self._options)
+        return known
 
-    def joined(self) -> bytes:
-        """Give the body last asked for as one string of bytes."""
-        joined = self._joined.get(self._section)
+    def joined(self, body: Outbound) -> bytes:
+        """Give a small call as one string of bytes, put together once."""
+        if not body.size:
+            return body.head
+        joined = self._joined.get(id(body))
         if joined is None:
-            parts = self._bodies[self._section][0]
-            joined = self._joined[self._section] = join_parts(parts)
+            joined = self._joined[id(body)] = body.joined()
         return joined
 
-    def bounced_body(self, fan: list[str]) -> Parts:
-        """Give the body that its target fans out; it always carries the function, which may be new to the others."""
+    def bounced_body(self, fan: list[str]) -> Outbound:
+        """Give the call that its target fans out; it always carries the function, which may be new to the others."""
         return self._encode(encode_function(self._function), {**self._options, "bounce": fan})
 
-    def _encode(self, section: bytes, options: Message) -> Parts:
+    def _encode(self, section: bytes, options: Message) -> Outbound:
         return encode_call(
-            section,
-            self._args,
-            self._keywords,
-            flags=self._flags,
-            priority=self._priority,
-            options=options,
+            section, self._args, self._keywords, flags=self._flags, priority=self._priority, options=options
         )

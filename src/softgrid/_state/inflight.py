@@ -12,7 +12,7 @@ from typing import Any
 
 from softgrid._model.errors import SoftgridError
 
-Outcome = bytes | bytearray | SoftgridError | None
+Outcome = Any
 """The body of a RESULT, still encoded, or why there is none."""
 
 
@@ -73,6 +73,10 @@ class InFlight:
     def new_id(self) -> int:
         """Give a message id that nobody waits for."""
         return next(self._ids)
+
+    def is_open(self, message_id: int) -> bool:
+        """Whether somebody still waits for the answer to this call."""
+        return message_id in self._slots or message_id in self._fans
 
     def settle(self, message_id: int, source: int, outcome: Outcome) -> bool:
         """Take an answer; False when nobody waits for it any more or it is not from whom it should be."""

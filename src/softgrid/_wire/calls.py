@@ -1,7 +1,9 @@
 """A call and its outcome as message bodies.
 
-    CALL    flags u16 | priority f64 | options size u32 | function size u32 | options (JSON) | function | payload
-    RESULT  outcome u8, then  VALUE: payload   RAISED, REFUSED: size u32 | account (JSON) | payload of the exception
+    CALL    flags u16 | priority f64 | options size u32 | function size u32
+            options (JSON) | function | padding | payload
+    RESULT  outcome u8, then  ATOM: payload   VALUE: padding | payload
+            RAISED, REFUSED: size u32 | account (JSON) | payload of the exception
 
 The payload of a call is the pair (args, kwargs). Options are what few calls have: where to bounce, to propagate, a
 promise, a name for the result.
@@ -16,10 +18,9 @@ from typing import Any
 
 from softgrid._model.errors import RemoteFailure, SoftgridError, Undecodable
 from softgrid._wire.control import Message, decode_control, encode_control
-from softgrid._wire.framing import Parts
+from softgrid._wire.framing import ALIGNMENT, Attached, Body, Outbound
 from softgrid._wire.functions import Function, decode_function, encode_function
 from softgrid._wire.values import (
-    ALIGNMENT,
     are_atomic,
     decode_value,
     encode_atom,
@@ -31,7 +32,7 @@ _CALL = struct.Struct(">HdII")
 _SIZE = struct.Struct(">I")
 
 RETURN, STORE, FIRST_ARGUMENT, NO_PRIORITY, CONTROL = 1, 2, 4, 8, 16
-VALUE, RAISED, REFUSED = b"\x00", b"\x01", b"\x02"
+ATOM, RAISED, REFUSED, VALUE = b"\x00", b"\x01", b"\x02", b"\x03".ljust(ALIGNMENT, b"\x00")
 
 NO_OPTIONS: Message = {}
 
@@ -44,12 +45,15 @@ class Call:
     priority: float | None
     options: Message
     function: Function
-    message: bytes | bytearray
+    body: Body
     payload_offset: int
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Decode the arguments; whatever their classes raise passes through."""
-        args, kwargs = decode_value(self.message, self.payload_offset)
+        if isinstance(self.body, Attached):
+            args, kwargs = decode_value(self.body.payload.view())
+        else:
+            args, kwargs = decode_value(self.body, self.payload_offset)
         return args, kwargs
 
 
@@ -61,65 +65,61 @@ def encode_call(
     flags: int,
     priority: float | None,
     options: Message,
-) -> Parts:
-    """Make the body of a CALL; *function* is as ``encode_function`` gave it."""
+) -> Outbound:
+    """Make a CALL; *function* is as ``encode_function`` gave it."""
+    head = _call_head(function, flags, priority, options)
+    if are_atomic(args, kwargs):
+        return Outbound(head + encode_atom((args, kwargs)))
+    return Outbound(head, encode_value((args, kwargs), "arguments"))
+
+
+def _call_head(function: bytes, flags: int, priority: float | None, options: Message) -> bytes:
     extra = encode_control({"op": "options", **options}) if options else b""
     if priority is None:
         flags, priority = flags | NO_PRIORITY, 0.0
     head = _CALL.pack(flags, priority, len(extra), len(function)) + extra + function
-    if are_atomic(args, kwargs):
-        return [head + encode_atom((args, kwargs))]
-    first, *rest = encode_value((args, kwargs), len(head), "arguments")
-    return [head + first, *rest]
+    return head.ljust(len(head) + -len(head) % ALIGNMENT, b"\x00")
 
 
-def decode_call(message: bytes | bytearray) -> Call:
+def decode_call(body: Body) -> Call:
     """Read a CALL up to its arguments; raises Undecodable."""
+    message = body.head if isinstance(body, Attached) else body
     try:
         flags, priority, extra_size, function_size = _CALL.unpack_from(message)
     except struct.error:
         raise Undecodable("a call that is cut off") from None
     function_start = _CALL.size + extra_size
-    payload_offset = function_start + function_size
-    if payload_offset >= len(message):
+    function_stop = function_start + function_size
+    payload_offset = function_stop + -function_stop % ALIGNMENT
+    if payload_offset > len(message) or (message is body and payload_offset == len(message)):
         raise Undecodable("a call that is shorter than its parts")
     options = decode_control(message[_CALL.size : function_start]) if extra_size else NO_OPTIONS
-    function = decode_function(bytes(message[function_start:payload_offset]))
-    return Call(flags, None if flags & NO_PRIORITY else priority, options, function, message, payload_offset)
+    function = decode_function(bytes(message[function_start:function_stop]))
+    return Call(flags, None if flags & NO_PRIORITY else priority, options, function, body, payload_offset)
 
 
-def without_options(call: Call, *dropped: str, **changed: Any) -> bytes:
-    """Give the body of *call* again without some of its options, to send it on; its arguments stay unread."""
+def without_options(call: Call, *dropped: str, **changed: Any) -> Outbound:
+    """Give *call* again without some of its options, to send it on; its arguments stay unread."""
     options = {key: value for key, value in call.options.items() if key not in dropped and key != "op"}
-    options.update(changed)
-    extra = encode_control({"op": "options", **options}) if options else b""
-    section = encode_function(call.function)
-    flags = call.flags | NO_PRIORITY if call.priority is None else call.flags
-    # The payload's buffers are aligned to the start of the message: what stands before them keeps its length.
-    start = _CALL.size + len(extra) + len(section)
-    padding = (call.payload_offset - start) % ALIGNMENT
-    if padding:
-        extra = encode_control({"op": "options", **options, "pad": ""})
-        start = _CALL.size + len(extra) + len(section)
-        extra = encode_control({"op": "options", **options, "pad": "x" * ((call.payload_offset - start) % ALIGNMENT)})
-    head = _CALL.pack(flags, call.priority or 0.0, len(extra), len(section)) + extra + section
-    return head + bytes(memoryview(call.message)[call.payload_offset :])
+    head = _call_head(encode_function(call.function), call.flags, call.priority, {**options, **changed})
+    if isinstance(call.body, Attached):
+        return Outbound(head, payload=call.body.payload)
+    return Outbound(head, [memoryview(call.body)[call.payload_offset :]])
 
 
-def encode_result(value: object) -> Parts:
-    """Make the body of a RESULT that carries *value*; raises Unserializable."""
+def encode_result(value: object) -> Outbound:
+    """Make a RESULT that carries *value*; raises Unserializable."""
     if is_atomic(value):
-        return [VALUE + encode_atom(value)]
-    first, *rest = encode_value(value, 1, "result")
-    return [VALUE + first, *rest]
+        return Outbound(ATOM + encode_atom(value))
+    return Outbound(VALUE, encode_value(value, "result"))
 
 
-def encode_refusal(reason: str, **account: Any) -> bytes:
+def encode_refusal(reason: str, **account: Any) -> Outbound:
     """Make the body of a RESULT for a call that was not run."""
-    return REFUSED + _with_account({"op": "refused", "reason": reason, **account})
+    return Outbound(REFUSED + _with_account({"op": "refused", "reason": reason, **account}))
 
 
-def encode_exception(error: BaseException, skip: int = 1) -> bytes:
+def encode_exception(error: BaseException, skip: int = 1) -> Outbound:
     """Make the body of a RESULT for a call that raised, with the exception itself where it can travel."""
     import traceback  # only when something went wrong: loading it costs as much as a whole call
 
@@ -130,7 +130,7 @@ def encode_exception(error: BaseException, skip: int = 1) -> bytes:
         "message": _text_of(error),
         "traceback": "".join(lines)[-65536:],
     }
-    return RAISED + _with_account(account) + _travelling(error)
+    return Outbound(RAISED + _with_account(account) + _travelling(error))
 
 
 def _trimmed(error: BaseException, skip: int) -> Any:
@@ -189,25 +189,29 @@ class Failure(Exception):
         return RemoteFailure(str(self)) if self.was_run else SoftgridError(str(self))
 
 
-def decode_result(message: bytes | bytearray, loads: Callable[[Any, int], Any] = decode_value) -> Any:
+def decode_result(body: Body, loads: Callable[[Any, int], Any] = decode_value) -> Any:
     """Read a RESULT: gives the value, or raises Failure."""
-    outcome = message[:1]
-    if outcome == VALUE:
-        return loads(message, 1)
-    if outcome not in (RAISED, REFUSED) or len(message) < 1 + _SIZE.size:
-        raise Undecodable(f"no result has the outcome {bytes(outcome)!r}")
-    (size,) = _SIZE.unpack_from(message, 1)
+    if isinstance(body, Attached):
+        return loads(body.payload.view(), 0)
+    outcome = bytes(body[:1])
+    if outcome == ATOM:
+        return loads(body, 1)
+    if outcome == VALUE[:1]:
+        return loads(body, ALIGNMENT)
+    if outcome not in (RAISED, REFUSED) or len(body) < 1 + _SIZE.size:
+        raise Undecodable(f"no result has the outcome {outcome!r}")
+    (size,) = _SIZE.unpack_from(body, 1)
     start = 1 + _SIZE.size
-    account = decode_control(message[start : start + size])
+    account = decode_control(body[start : start + size])
     exception = None
-    if len(message) > start + size:
-        exception = _revive(message, start + size, loads)
+    if len(body) > start + size:
+        exception = _revive(body, start + size, loads)
     raise Failure(account, exception)
 
 
-def _revive(message: bytes | bytearray, offset: int, loads: Callable[[Any, int], Any]) -> BaseException | None:
+def _revive(body: bytes | bytearray, offset: int, loads: Callable[[Any, int], Any]) -> BaseException | None:
     try:
-        revived = loads(message, offset)
+        revived = loads(body, offset)
     except Exception:
         return None
     return revived if isinstance(revived, BaseException) else None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from softgrid._model.errors import Undecodable
 
@@ -22,8 +22,13 @@ HOPS_OFFSET = 6
 MAX_BODY = 256 * 1024
 MAX_HOPS = 64
 
-MORE = 1
-"""Flag: further frames of this message follow."""
+MORE, ATTACHED = 1, 2
+"""Flags: further frames of this message follow; its payload came beside the frame, by descriptor."""
+
+ALIGNMENT = 16
+"""Payloads begin at a multiple of this in their message, so that arrays in them are aligned."""
+
+_ATTACHED_SIZE = struct.Struct(">Q")
 
 
 class Kind(IntEnum):
@@ -53,6 +58,60 @@ class Header(NamedTuple):
 
 
 Parts = list["bytes | bytearray | memoryview"]
+
+
+class Payload(Protocol):
+    """A payload that came beside its message and is looked into only when it is needed."""
+
+    size: int
+
+    def view(self) -> memoryview: ...
+
+
+class Attached(NamedTuple):
+    """A received message whose payload came beside it."""
+
+    head: bytes
+    payload: Payload
+
+
+Body = bytes | bytearray | Attached
+"""A received message."""
+
+
+class Outbound:
+    """A message to be sent: a short head, and a payload of any size that stays where it is until it is sent."""
+
+    __slots__ = ("head", "parts", "payload", "shared", "size")
+
+    def __init__(self, head: bytes, parts: Parts | None = None, payload: Payload | None = None) -> None:
+        self.head = head
+        self.parts: Parts = parts or []
+        self.payload = payload
+        self.size = sum(map(len, self.parts)) if payload is None else payload.size
+        self.shared: Any = None
+
+    def all_parts(self) -> Parts:
+        """Give the whole message in pieces."""
+        if self.payload is not None and not self.parts:
+            self.parts = [self.payload.view()]
+        return [self.head, *self.parts]
+
+    def joined(self) -> bytes:
+        """Give the whole message as one string of bytes."""
+        return b"".join(self.all_parts()) if self.size else self.head
+
+
+def pack_attached(head: bytes, size: int) -> bytes:
+    """Make the body of a frame whose payload of *size* bytes goes beside it."""
+    return _ATTACHED_SIZE.pack(size) + head
+
+
+def unpack_attached(body: bytes) -> tuple[int, bytes]:
+    """Read the size of the payload and the head; raises Undecodable."""
+    if len(body) < _ATTACHED_SIZE.size:
+        raise Undecodable("a message with an attachment of no size")
+    return _ATTACHED_SIZE.unpack_from(body)[0], body[_ATTACHED_SIZE.size :]
 
 
 def frame(

@@ -18,10 +18,9 @@ from typing import Any
 
 from softgrid._model.errors import Undecodable, Unserializable
 from softgrid._wire.culprit import find_culprit
-from softgrid._wire.framing import Parts
+from softgrid._wire.framing import ALIGNMENT, Parts
 
 PLAIN, BUFFERS = b"\x00", b"\x01"
-ALIGNMENT = 16
 IN_BAND_LIMIT = 4096
 """Buffers up to this many bytes are cheaper inside the pickle than beside it."""
 
@@ -46,8 +45,8 @@ def encode_atom(value: object) -> bytes:
     return PLAIN + pickle.dumps(value, 5)
 
 
-def encode_value(value: object, base: int = 0, what: str = "value") -> Parts:
-    """Give the payload of *value*, which will stand *base* bytes after the start of its message.
+def encode_value(value: object, what: str = "value") -> Parts:
+    """Give the payload of *value*, which will stand at a multiple of ALIGNMENT in its message.
 
     Raises Unserializable, which names the part of *what* that cannot travel.
     """
@@ -69,7 +68,7 @@ def encode_value(value: object, base: int = 0, what: str = "value") -> Parts:
     sizes = [len(body), *(view.nbytes for view in buffers)]
     head = BUFFERS + struct.pack(f">I{len(sizes)}Q", len(buffers), *sizes)
     parts: Parts = [head, body]
-    offset = base + len(head) + len(body)
+    offset = len(head) + len(body)
     for view in buffers:
         padding = -offset % ALIGNMENT
         parts += [b"\x00" * padding, view]
@@ -97,19 +96,19 @@ def decode_value(message: bytes | bytearray | memoryview, base: int = 0) -> Any:
     if shape != BUFFERS or len(view) < 5:
         raise Undecodable(f"no payload is of shape {bytes(shape)!r}")
     if view.readonly:
-        view = memoryview(bytearray(message))[base:]
+        view = memoryview(bytearray(view))
     (count,) = struct.unpack_from(">I", view, 1)
     if 5 + 8 * (count + 1) > len(view):
         raise Undecodable(f"a payload of {len(view)} bytes that claims {count} buffers")
     body_size, *sizes = struct.unpack_from(f">{count + 1}Q", view, 5)
     start = 5 + 8 * (count + 1)
     body = view[start : start + body_size]
-    offset = base + start + body_size
+    offset = start + body_size
     buffers = []
     for size in sizes:
         offset += -offset % ALIGNMENT
-        buffers.append(view[offset - base : offset - base + size])
+        buffers.append(view[offset : offset + size])
         offset += size
-    if offset - base > len(view):
+    if offset > len(view):
         raise Undecodable("a payload that is shorter than its buffers")
     return pickle.loads(body, buffers=buffers)

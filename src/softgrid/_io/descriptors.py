@@ -1,0 +1,30 @@
+"""Descriptors that travel with a message or come with one: closed when the last who needs them lets go."""
+
+from __future__ import annotations
+
+import os
+
+
+class Descriptors:
+    """Descriptors that are closed when nobody needs them any more."""
+
+    __slots__ = ("numbers",)
+    held = 0
+    """How many this process holds in this way."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.numbers = list(numbers)
+        Descriptors.held += len(self.numbers)
+
+    def close(self) -> None:
+        """Close them now."""
+        numbers, self.numbers = self.numbers, []
+        Descriptors.held -= len(numbers)
+        for number in numbers:
+            os.close(number)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __del__(self) -> None:
+        self.close()
