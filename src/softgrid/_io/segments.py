@@ -135,6 +135,7 @@ class SegmentPool:
         except OSError:  # no memory or no descriptors left: the socket still works
             segment.close()
             return None
+        os.set_blocking(lease_read, False)
         self._leased[lease_read] = segment
         self._reactor.watch(lease_read, lambda mask: self._on_lease_ended(lease_read), 0)
         self.shared_messages += 1
@@ -157,10 +158,14 @@ class SegmentPool:
             return None
 
     def _on_lease_ended(self, lease_read: int) -> None:
-        self._reactor.unwatch(lease_read)
-        os.close(lease_read)
-        with self._lock:
+        try:
+            os.read(lease_read, 1)
+        except BlockingIOError:  # news of another pipe that had this number before: this lease goes on
+            return
+        with self._lock:  # the number may be another pipe's as soon as it is closed
             segment = self._leased.pop(lease_read)
+            self._reactor.unwatch(lease_read)
+            os.close(lease_read)
             self._free.append(segment)
             self._trim(KEPT_BYTES)
         if self._free and not self._trim_is_due:

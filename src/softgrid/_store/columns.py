@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import index
 
 from softgrid._model.errors import BadArgument, SoftgridError, shorten
-from softgrid._store.literals import decode_container, encode_container
+from softgrid._store.literals import decode_container, encode_container, encode_containers
 
 MARK = "\x02"
 """A text that begins with it is escaped: empty, or with characters that rows cannot hold."""
@@ -51,14 +51,15 @@ class Column:
         """Give what a csv writer turns into the right texts; raises one of FAILURES."""
         kinds = set(map(type, values))
         if self.null is None:
-            kinds.discard(type(None))
-            is_simple = kinds <= {self.dtype}
+            is_simple = kinds <= {self.dtype, type(None)}
         else:
             is_simple = kinds == {self.dtype} and type(self.null) is not self.dtype
         if is_simple and self.dtype in (int, float):
             return values
         if is_simple and self.dtype is str and not _has_special(values):
             return values
+        if is_simple and kinds == {self.dtype} and self.dtype in (list, tuple, dict):
+            return encode_containers(values)
         return [self.encode_one(value) for value in values]
 
     def decode(self, texts: Sequence[str]) -> Sequence[object]:

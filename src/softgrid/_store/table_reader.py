@@ -8,12 +8,11 @@ process is lifted while a block is parsed.
 from __future__ import annotations
 
 import csv
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from softgrid._store.columns import FAILURES, Column, MalformedTable, decode_text
+from softgrid._store.process_wide import paused_collection, wide_csv_fields
 from softgrid._store.table_writer import wrong_width
 
 BLOCK = 1 << 18
@@ -34,7 +33,8 @@ class TableReader:
     def chunks(self, columns: list[Column]) -> Iterator[list[list[Any]]]:
         """The rows of the file, as many at a time as a block holds."""
         while block := self._read_block(BLOCK):
-            rows = self._read_rows(block, columns)
+            with paused_collection.changed():
+                rows = self._read_rows(block, columns)
             self._rows += len(rows)
             yield rows
         if self._cut:
@@ -115,7 +115,7 @@ class TableReader:
         lines = [line + "\n" for line in block.split("\n")[:-1]]
         rows: list[list[Any]] = []
         start = 0
-        with _wide_fields():
+        with wide_csv_fields.changed():
             reader = csv.reader(lines, delimiter=self._separator, strict=True)
             try:
                 for row in reader:
@@ -169,25 +169,3 @@ def _width(lines: list[str], separator: str) -> int:
         return len(next(reader, []))
     except csv.Error:
         return 0
-
-
-_limit_lock = threading.Lock()
-_limit_users = 0
-_usual_limit = 0
-
-
-@contextmanager
-def _wide_fields() -> Iterator[None]:
-    """Lift the process-wide limit of csv's field size, and put it back when nobody needs it."""
-    global _limit_users, _usual_limit
-    with _limit_lock:
-        if _limit_users == 0:
-            _usual_limit = csv.field_size_limit((1 << 31) - 1)
-        _limit_users += 1
-    try:
-        yield
-    finally:
-        with _limit_lock:
-            _limit_users -= 1
-            if _limit_users == 0:
-                csv.field_size_limit(_usual_limit)

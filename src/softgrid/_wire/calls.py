@@ -36,6 +36,9 @@ ATOM, RAISED, REFUSED, VALUE = b"\x00", b"\x01", b"\x02", b"\x03".ljust(ALIGNMEN
 
 NO_OPTIONS: Message = {}
 
+SMALL = 4096
+"""Payloads up to this many bytes stand in one string with the head of their message."""
+
 
 @dataclass
 class Call:
@@ -69,7 +72,8 @@ def encode_call(
     """Make a CALL; *function* is as ``encode_function`` gave it."""
     head = _call_head(function, flags, priority, options)
     if are_atomic(args, kwargs):
-        return Outbound(head + encode_atom((args, kwargs)))
+        payload = encode_atom((args, kwargs))
+        return Outbound(head + payload) if len(payload) <= SMALL else Outbound(head, [payload])
     return Outbound(head, encode_value((args, kwargs), "arguments"))
 
 
@@ -110,7 +114,8 @@ def without_options(call: Call, *dropped: str, **changed: Any) -> Outbound:
 def encode_result(value: object) -> Outbound:
     """Make a RESULT that carries *value*; raises Unserializable."""
     if is_atomic(value):
-        return Outbound(ATOM + encode_atom(value))
+        payload = encode_atom(value)
+        return Outbound(ATOM + payload) if len(payload) <= SMALL else Outbound(VALUE, [payload])
     return Outbound(VALUE, encode_value(value, "result"))
 
 
