@@ -9,6 +9,7 @@ warm. Nothing has a name, so nothing can be left behind.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import threading
@@ -21,9 +22,12 @@ from softgrid._io.reactor import Reactor
 THRESHOLD = 64 * 1024
 """Payloads up to this many bytes go through the socket: below it a copy is cheaper than a mapping."""
 SMALLEST = 1024 * 1024
+WRITE_STEP = 8 * 1024 * 1024
 MAX_LEASED = 128
 MAX_HELD = 512
 """Beyond this many open descriptors of messages, payloads are copied on arrival: a process may have 1024."""
+POPULATE_FROM = 1024 * 1024
+MADV_POPULATE_READ = 22
 KEPT_BYTES = 512 * 1024 * 1024
 IDLE_S = 15.0
 LIMIT_FLOOR = 1024 * 1024 * 1024
@@ -56,6 +60,9 @@ class Attachment:
         memory, lease = self.descriptors.numbers
         mapping = _Mapping(memory, self.size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
         mapping.lease = Descriptors(os.dup(lease))
+        if self.size >= POPULATE_FROM:
+            with contextlib.suppress(OSError):  # a kernel before 5.14 faults the pages in one by one
+                mapping.madvise(MADV_POPULATE_READ)
         return memoryview(mapping)
 
 
@@ -81,20 +88,24 @@ class Segment:
         self.touched = 0
         self.memory = os.memfd_create("softgrid", os.MFD_CLOEXEC)
         os.ftruncate(self.memory, capacity)
+        self._view = memoryview(mmap.mmap(self.memory, capacity))
 
-    def write(self, parts: Iterable[Any]) -> None:
-        """Fill it from its beginning."""
+    def write(self, parts: Iterable[Any], size: int) -> None:
+        """Fill it from its beginning; raises OSError when the machine has not that much memory."""
+        if size > self.touched:
+            os.posix_fallocate(self.memory, self.touched, size - self.touched)
+            self.touched = size
         offset = 0
         for part in parts:
             view = memoryview(part).cast("B")
-            while len(view):
-                written = os.pwrite(self.memory, view, offset)
-                offset += written
-                view = view[written:]
-        self.touched = max(self.touched, offset)
+            for start in range(0, len(view), WRITE_STEP):  # other threads get their turn between two steps
+                piece = view[start : start + WRITE_STEP]
+                self._view[offset : offset + len(piece)] = piece
+                offset += len(piece)
 
     def close(self) -> None:
         """Give its memory back to the kernel, as soon as nobody maps it."""
+        self._view.release()
         os.close(self.memory)
 
 
@@ -130,9 +141,9 @@ class SegmentPool:
         if segment is None:
             return None
         try:
-            segment.write(parts)
+            segment.write(parts, size)
             lease_read, lease_write = os.pipe()
-        except OSError:  # no memory or no descriptors left: the socket still works
+        except (OSError, ValueError):  # no memory or no descriptors left: the socket still works
             segment.close()
             return None
         os.set_blocking(lease_read, False)
