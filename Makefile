@@ -49,7 +49,7 @@ test-others: $(VENV)/.made
 	[ -z "$$failed" ] || { echo "tests failed on Python$$failed" >&2; exit 1; }
 
 check: $(VENV)/.check ## format, lint, types, import order and the pure tests: seconds, not minutes
-	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/ruff format --check --quiet --output-format concise .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo

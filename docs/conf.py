@@ -12,7 +12,12 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
+autodoc_typehints = "signature"
+# what others document: links to it would need their inventories, and so a network at build time
+nitpick_ignore_regex = [
+    (r"py:.*", r"(collections|concurrent|datetime|os|pathlib|types|typing)\..*"),
+    (r"py:.*", r"pysimplelog\..*"),
+]
 
 html_theme = "furo"
 html_title = f"softgrid {release}"

@@ -34,18 +34,13 @@ def examples_of(page: Path, text: str) -> list[Example]:
     """The runnable blocks of a page, each with what it must print, if the page says so."""
     name = page.relative_to(ROOT) if page.is_absolute() else page
     return [
-        Example(
-            f"{name}:{text.count(chr(10), 0, found.start()) + 1}", found["code"], found["output"]
-        )
+        Example(f"{name}:{text.count(chr(10), 0, found.start()) + 1}", found["code"], found["output"])
         for found in BLOCK.finditer(text)
     ]
 
 
 EXAMPLES = [
-    example
-    for page in PAGES
-    if page.exists()
-    for example in examples_of(page, page.read_text(encoding="utf-8"))
+    example for page in PAGES if page.exists() for example in examples_of(page, page.read_text(encoding="utf-8"))
 ]
 
 

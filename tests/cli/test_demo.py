@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,9 +28,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_grid_counts_what_a_serial_run_counts(
-    library: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_grid_counts_what_a_serial_run_counts(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert demo.run_demo(workers=2, top=5, quiet=False) == 0
     out, err = capsys.readouterr()
     total = sum(range(39))
@@ -39,9 +40,7 @@ def test_the_grid_counts_what_a_serial_run_counts(
     assert "40/40 files" in err
 
 
-def test_each_executor_is_told_with_a_process_of_its_own(
-    library: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_executor_is_told_with_a_process_of_its_own(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert demo.run_demo(workers=2, top=1, quiet=True) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -132,6 +131,41 @@ def test_the_command_runs_and_ends_by_itself(tmp_path: Path) -> None:
     )
     assert (run.returncode, run.stderr) == (0, "")
     assert "hello" in run.stdout
+
+
+def test_ctrl_c_ends_the_command_and_every_process_of_its_grid() -> None:
+    program = (
+        "import signal, sys\n"
+        "from softgrid._cli import demo, main\n"
+        # a shell that runs the tests in the background would have it ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def wait(grid, *rest):\n"
+        "    print(*(member.pid for member in grid.relays[1:] + grid.workers), flush=True)\n"
+        "    sys.stdin.read()\n"
+        "demo._count_on_grid = wait\n"
+        "sys.exit(main.main(['demo', '--workers', '2']))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stdout is not None
+        lives = [os.pidfd_open(int(pid)) for pid in command.stdout.readline().split()]
+        assert len(lives) == 4
+        command.send_signal(signal.SIGINT)
+        try:
+            # the pipe to its input stays open: only the signal can have ended it
+            assert command.wait(30) == 130
+            assert command.stderr is not None
+            assert command.stderr.read() == "softgrid demo: stopped\n"
+            for life in lives:
+                assert select.select([life], [], [], 10)[0] == [life]
+        finally:
+            for life in lives:
+                os.close(life)
 
 
 def test_the_module_runs_as_the_command() -> None:

@@ -68,9 +68,7 @@ def test_ctrl_c_is_told_in_one_line_and_has_the_usual_exit_code(
 
 @pytest.mark.parametrize("number", ["0", "-1", "two", "1.5", ""])
 @pytest.mark.parametrize("option", ["--workers", "--top"])
-def test_a_number_that_makes_no_sense_is_refused(
-    option: str, number: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_number_that_makes_no_sense_is_refused(option: str, number: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         command.main(["demo", f"{option}={number}"])
     assert stopped.value.code == 2

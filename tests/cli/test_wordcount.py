@@ -24,9 +24,7 @@ def source_file(folder: Path, name: str, text: str | bytes) -> str:
     return str(path)
 
 
-def result(
-    counts: dict[str, int], *, tokens: int = 0, skipped: list[str] | None = None
-) -> BatchResult:
+def result(counts: dict[str, int], *, tokens: int = 0, skipped: list[str] | None = None) -> BatchResult:
     return counts, {
         "pid": 1,
         "files": 1,
@@ -136,17 +134,12 @@ def test_batches_hold_every_file_once() -> None:
     sources = [Source(f"{number}.py", number * 7 % 50) for number in range(100)]
     batches = balance(sources, 8)
     assert len(batches) == 8
-    assert sorted(path for batch in batches for path in batch) == sorted(
-        source.path for source in sources
-    )
+    assert sorted(path for batch in batches for path in batch) == sorted(source.path for source in sources)
 
 
 def test_batches_differ_in_size_by_less_than_their_smallest_file() -> None:
     sizes = {f"{number}.py": 100 + number for number in range(60)}
-    loads = [
-        sum(sizes[path] for path in batch)
-        for batch in balance([Source(*item) for item in sizes.items()], 7)
-    ]
+    loads = [sum(sizes[path] for path in batch) for batch in balance([Source(*item) for item in sizes.items()], 7)]
     assert max(loads) - min(loads) <= max(sizes.values())
 
 

@@ -30,6 +30,8 @@ ANY_NUMBER = {
     "machine_maximum_number_of_managers": None,
     "machine_maximum_number_of_workers": None,
 }
+OF_PYTHON = {".python_history"}
+"""Files that an interpreter leaves by itself."""
 
 
 # -- leaving nothing behind ------------------------------------------------------------------------
@@ -56,7 +58,7 @@ class Traces:
 
     def files(self) -> list[str]:
         """Files that are left, also sockets and shared memory, which are files here."""
-        left = [str(path) for path in self.folder.rglob("*") if path.parent != self.folder]
+        left = [str(path) for path in self.folder.rglob("*") if path.parent != self.folder and path.name not in OF_PYTHON]
         return left + [f"/dev/shm/{name}" for name in os.listdir("/dev/shm") if "softgrid" in name]
 
     def check_gone(self, timeout: float = LEAVING_S) -> None:

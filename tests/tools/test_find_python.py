@@ -18,9 +18,7 @@ def fake(folder: Path, name: str, *, says: str = "", fails: str = "") -> Path:
     """An interpreter that answers the probe with *says*, or with *fails* and an exit code."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
-    path.write_text(
-        f"#!/bin/sh\necho '{fails}' >&2\nexit 1\n" if fails else f"#!/bin/sh\necho '{says}'\n"
-    )
+    path.write_text(f"#!/bin/sh\necho '{fails}' >&2\nexit 1\n" if fails else f"#!/bin/sh\necho '{says}'\n")
     path.chmod(0o755)
     return path
 

@@ -78,9 +78,7 @@ def test_the_order_of_files_does_not_depend_on_the_disk(package: Path) -> None:
     assert paths == sorted(paths)
 
 
-def test_a_trailing_slash_and_a_relative_path_change_nothing(
-    package: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trailing_slash_and_a_relative_path_change_nothing(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = read_files(package)
     assert read_files(f"{package}{os.sep}") == expected
     monkeypatch.chdir(package)
@@ -88,9 +86,7 @@ def test_a_trailing_slash_and_a_relative_path_change_nothing(
 
 
 def test_empty_lists_let_everything_through(package: Path) -> None:
-    paths = paths_of(
-        package, reject_files=[], accept_files=(), reject_folders=set(), accept_folders=[]
-    )
+    paths = paths_of(package, reject_files=[], accept_files=(), reject_folders=set(), accept_folders=[])
     assert len(paths) == 14
 
 
@@ -215,12 +211,8 @@ def test_a_package_of_which_nothing_is_left_is_an_error(package: Path) -> None:
         read_files(package, accept_files=["^never$"])
 
 
-@pytest.mark.parametrize(
-    "parameter", ["reject_files", "accept_files", "reject_folders", "accept_folders"]
-)
-def test_a_bad_regular_expression_is_quoted_with_its_parameter(
-    package: Path, parameter: str
-) -> None:
+@pytest.mark.parametrize("parameter", ["reject_files", "accept_files", "reject_folders", "accept_folders"])
+def test_a_bad_regular_expression_is_quoted_with_its_parameter(package: Path, parameter: str) -> None:
     with pytest.raises(ValueError, match=rf"{parameter} holds '\[a-', which is no regular"):
         read_files(package, **{parameter: ["[a-"]})  # type: ignore[arg-type]
 

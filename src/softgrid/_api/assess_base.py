@@ -10,6 +10,9 @@ from softgrid._api.methods_base import MethodsBase
 class AssessBase(MethodsBase):
     """Methods that look at the grid. Cannot be made itself."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
     def statistics(self, gridUniqueName: str | None = None, timeout: float = 10) -> dict[str, Any]:
         """Take stock of an executor: tasks, calls in flight, frames and bytes on its links, log records.
 

@@ -18,6 +18,9 @@ Launched = tuple[list[SoftgridStatus], list[dict[str, Any]], list[dict[str, Any]
 class LaunchBase(AssessBase):
     """Launching executors, on this machine and on others. Cannot be made itself."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
     def launch_executor(
         self,
         executorAddress: str | list[str],

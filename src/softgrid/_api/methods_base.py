@@ -12,6 +12,9 @@ from softgrid._model.names import parse_name
 class MethodsBase(RequesterResponderBase):
     """Methods that concern other executors. Cannot be made itself."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
     @or_status
     def get_executor_grid_path(self, gridUniqueName: str, transferTimeout: float = 10, multiplier: float = 3) -> Any:
         """Find the way to an executor, asking up the grid where it is not known here.

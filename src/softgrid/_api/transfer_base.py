@@ -19,6 +19,9 @@ RECEIVERS = """receivers are 'upgrid', 'routers', 'managers', 'workers', a grid 
 class TransferBase(MachineManagement):
     """Everything by which executors reach each other. Cannot be made itself."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
     def get_managers_to_workers_receivers_bounce_lists(self) -> tuple[list[str], list[list[str]]]:
         """Give the managers below and, for each, its workers: ready to send to each manager once and bounce from there.
 

@@ -123,7 +123,7 @@ class FileStore:
         """Read the file as `get` does, forget *name*, and give a PoppedFile.
 
         With *delete* the file goes too, and with it every other name that stands for it.  The
-        name stays when reading fails.
+        name stays when reading or deleting fails.
         """
         file = self._names.get(name, None, must_exist=must_exist)
         if file is None:
@@ -133,10 +133,8 @@ class FileStore:
         except FileNotFoundError:
             self._forget(file)
             return _absent(file, default, must_exist)
-        if not self._forget(file):
+        if not self._forget(file, delete=delete):
             return _absent(file, default, must_exist)
-        if delete:
-            self._delete(file)
         return PoppedFile(file, content)
 
     def names(self) -> tuple[str, ...]:
@@ -196,25 +194,24 @@ class FileStore:
                 return read_plain(file, descriptor)
         return read_with(file.reader, file, folder.locate(relative), args, kwargs)
 
-    def _forget(self, file: StoredFile) -> bool:
-        """Drop the name if it still stands for this file, and say whether it did."""
+    def _forget(self, file: StoredFile, *, delete: bool = False) -> bool:
+        """Drop the name, or the file and all its names; false when it stands for another by now."""
         with self._lock:
             if self._names.get(file.name, None, must_exist=False) is not file:
                 return False
-            self._names.pop(file.name)
-            return True
-
-    def _delete(self, file: StoredFile) -> None:
-        with self._lock:
-            try:
+            if delete:
                 self._remove(file)
-            except OSError as error:
-                raise NotWritten(f"{file.location!r} was not deleted: {error.strerror}") from error
-            self._drop_names_of(file.location)
+                self._drop_names_of(file.location)
+            else:
+                self._names.pop(file.name)
+            return True
 
     def _remove(self, file: StoredFile) -> None:
         folder, relative = self._place(file)
-        folder.remove(relative)
+        try:
+            folder.remove(relative)
+        except OSError as error:
+            raise NotWritten(f"{file.location!r} was not deleted: {error.strerror}") from error
 
 
 def _absent(file: StoredFile, default: object, must_exist: bool) -> object:

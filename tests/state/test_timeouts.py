@@ -1,0 +1,81 @@
+"""Timeouts: numbers of seconds that make sense, longer where the way is longer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from softgrid._model.errors import BadArgument
+from softgrid._state.timeouts import check_timeout, wait_timeout
+from tests.harness.properties import PROPERTY
+
+NONSENSE = [0, -1, -0.5, True, False, "5", [], float("nan"), float("-inf"), 1j]
+
+
+@pytest.mark.parametrize("value", [1, 0.001, 3600.0])
+def test_a_number_of_seconds_is_accepted(value: float) -> None:
+    assert check_timeout(value) == value
+    assert type(check_timeout(value)) is float
+
+
+def test_no_limit_is_accepted_where_it_is_allowed() -> None:
+    assert check_timeout(None) is None
+    with pytest.raises(BadArgument, match="^timeout: got None, accepted is a number of seconds > 0$"):
+        check_timeout(None, none_allowed=False)
+
+
+@pytest.mark.parametrize("value", NONSENSE)
+def test_anything_else_is_refused_and_the_parameter_is_named(value: Any) -> None:
+    with pytest.raises(BadArgument, match="^taskTimeout: got .* > 0, or None for no limit$"):
+        check_timeout(value, "taskTimeout")
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="BUG: infinity passes and makes epoll raise OverflowError in whoever polls next",
+)
+def test_an_infinite_timeout_means_no_limit_or_is_refused() -> None:
+    try:
+        assert check_timeout(float("inf")) is None
+    except BadArgument:
+        return
+
+
+@pytest.mark.xfail(strict=True, reason="BUG: float() of a huge integer raises OverflowError")
+def test_a_number_beyond_all_bounds_is_refused() -> None:
+    with pytest.raises(BadArgument):
+        check_timeout(10**400)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "multiplier", "length", "expected"),
+    [(5, 3, 0, 5), (5, 3, 1, 5), (5, 3, 3, 5), (5, 3, 4, 10), (5, 3, 7, 15), (0.5, 1, 4, 2), (5, 0.5, 1, 10)],
+)
+def test_it_grows_with_the_way(seconds: Any, multiplier: Any, length: int, expected: float) -> None:
+    assert wait_timeout(seconds, multiplier, length) == expected
+
+
+def test_the_default_multiplier_keeps_it_as_it_is() -> None:
+    assert wait_timeout(5, 9223372036854775807, 1000) == 5
+
+
+@PROPERTY
+@given(st.floats(0.001, 1e6), st.integers(1, 100), st.integers(0, 1000))
+def test_it_is_never_shorter_than_was_asked_and_never_shorter_for_a_longer_way(s, m, length) -> None:
+    assert s <= wait_timeout(s, m, length) <= wait_timeout(s, m, length + 1)
+
+
+@pytest.mark.parametrize("value", [None, *NONSENSE])
+def test_nonsense_is_refused_by_name(value: Any) -> None:
+    with pytest.raises(BadArgument, match="^transferTimeout: got"):
+        wait_timeout(value, 1, 1)
+    with pytest.raises(BadArgument, match="^multiplier: got"):
+        wait_timeout(1, value, 1)
+
+
+@pytest.mark.parametrize("value", [None, -1, 1.0, True, "1"])
+def test_a_way_of_nonsense_is_refused(value: Any) -> None:
+    with pytest.raises(BadArgument, match="^pathLength: got"):
+        wait_timeout(1, 1, value)

@@ -1,0 +1,114 @@
+"""The queue: smaller priorities first, ties in order, one at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from softgrid._model.errors import BadArgument, Refused
+from softgrid._model.rules import Rules
+from softgrid._state.workqueue import WorkQueue, check_priority
+from tests.harness.properties import PROPERTY
+
+
+def drained(queue: WorkQueue[Any]) -> list[Any]:
+    taken = []
+    while (task := queue.take_next()) is not None:
+        taken.append(task)
+        queue.finish()
+    return taken
+
+
+@PROPERTY
+@given(st.lists(st.floats(allow_nan=False) | st.integers(-5, 5), max_size=40))
+def test_tasks_come_by_priority_and_ties_in_the_order_given(priorities: list[float]) -> None:
+    queue: WorkQueue[tuple[float, int]] = WorkQueue()
+    tasks = [(priority, index) for index, priority in enumerate(priorities)]
+    for priority, index in tasks:
+        queue.push(priority, (priority, index))
+    assert len(queue) == len(tasks)
+    assert drained(queue) == sorted(tasks, key=lambda task: task[0])
+    assert len(queue) == 0
+
+
+def test_tasks_are_never_compared() -> None:
+    queue: WorkQueue[object] = WorkQueue()
+    tasks = [object() for _ in range(9)]
+    for task in tasks:
+        queue.push(1.0, task)
+    assert drained(queue) == tasks
+
+
+def test_one_runs_at_a_time() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.push(1, "a")
+    queue.push(0, "b")
+    assert queue.take_next() == "b"
+    assert queue.running == "b"
+    assert queue.take_next() is None
+    assert len(queue) == 1
+    queue.finish()
+    assert queue.running is None
+    assert queue.take_next() == "a"
+
+
+def test_an_empty_queue_gives_nothing() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    assert queue.take_next() is None
+    assert queue.running is None
+
+
+def test_what_comes_while_one_runs_takes_its_place_by_priority() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.push(5, "running")
+    queue.take_next()
+    for priority, task in [(2, "b"), (1, "a"), (2, "c")]:
+        queue.push(priority, task)
+    queue.finish()
+    assert drained(queue) == ["a", "b", "c"]
+
+
+# -- priorities -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0, 1, -3, 2.5, None])
+def test_a_number_or_none_is_a_priority(value: Any) -> None:
+    assert check_priority(value) == value
+    assert check_priority(value, Rules()) == value
+    assert type(check_priority(value)) in (float, type(None))
+
+
+@pytest.mark.parametrize("value", ["1", True, [], float("nan"), 1j, object()])
+def test_anything_else_is_refused(value: Any) -> None:
+    with pytest.raises(BadArgument, match="^priority: got .*None or a number"):
+        check_priority(value)
+    with pytest.raises(BadArgument, match="^urgency: got"):
+        check_priority(value, Rules(), "urgency")
+
+
+@pytest.mark.xfail(strict=True, reason="BUG: float() of a huge integer raises OverflowError")
+def test_a_number_beyond_all_bounds_is_refused() -> None:
+    with pytest.raises(BadArgument):
+        check_priority(10**400)
+
+
+@pytest.mark.xfail(strict=True, reason="BUG: promised is 'a finite number', infinity is accepted")
+@pytest.mark.parametrize("value", [float("inf"), float("-inf")])
+def test_only_finite_numbers_are_priorities(value: float) -> None:
+    with pytest.raises(BadArgument):
+        check_priority(value)
+
+
+def test_the_rules_may_forbid_priority_none() -> None:
+    with pytest.raises(Refused, match="execution_allow_none_priority"):
+        check_priority(None, Rules({"execution_allow_none_priority": False}))
+
+
+def test_the_rules_may_forbid_negative_priorities() -> None:
+    rules = Rules({"execution_allow_negative_priority": False})
+    with pytest.raises(Refused, match="priority -1 .*execution_allow_negative_priority"):
+        check_priority(-1, rules)
+    assert check_priority(0, rules) == 0
+    assert check_priority(None, rules) is None

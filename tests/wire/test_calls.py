@@ -1,0 +1,335 @@
+"""Calls and results: read back as sent, exceptions as themselves where they can, garbage as Undecodable."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from softgrid._model.errors import BadArgument, RemoteFailure, SoftgridError, Undecodable, Unserializable
+from softgrid._wire.calls import (
+    FIRST_ARGUMENT,
+    RETURN,
+    STORE,
+    Failure,
+    decode_call,
+    decode_result,
+    encode_call,
+    encode_exception,
+    encode_refusal,
+    encode_result,
+    without_options,
+)
+from softgrid._wire.framing import Parts
+from softgrid._wire.functions import DIGEST_SIZE, FunctionName, PickledFunction, encode_function
+from softgrid._wire.values import ALIGNMENT
+from tests.harness.properties import PROPERTY
+
+NAMED = encode_function(FunctionName("f"))
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+OPTIONS = st.dictionaries(TEXT.filter(lambda key: key != "op"), TEXT | st.integers(), max_size=3)
+PRIORITIES = st.none() | st.floats(allow_nan=False)
+
+
+def body_of(
+    *args: Any, flags: int = RETURN, priority: float | None = 1.0, function: bytes = NAMED, **options: Any
+) -> bytes:
+    return joined(encode_call(function, args, {}, flags=flags, priority=priority, options=options))
+
+
+def joined(parts: Parts) -> bytes:
+    return b"".join(parts)
+
+
+# -- calls ----------------------------------------------------------------------------------------
+
+
+@PROPERTY
+@given(
+    TEXT,
+    st.lists(TEXT | st.lists(st.integers())),
+    st.dictionaries(TEXT, st.binary() | st.sets(st.integers())),
+    st.integers(0, 7),
+    PRIORITIES,
+    OPTIONS,
+)
+def test_a_call_reads_back(name, args, kwargs, flags, priority, options) -> None:
+    parts = encode_call(
+        encode_function(FunctionName(name)), tuple(args), kwargs,
+        flags=flags, priority=priority, options=options,
+    )  # fmt: skip
+    call = decode_call(joined(parts))
+    assert call.function == FunctionName(name)
+    assert call.arguments() == (tuple(args), kwargs)
+    assert call.flags & (RETURN | STORE | FIRST_ARGUMENT) == flags
+    assert call.priority == priority
+    assert {key: value for key, value in call.options.items() if key != "op"} == options
+
+
+def test_a_call_carries_arrays_that_are_writable_and_aligned() -> None:
+    sent = np.arange(3000.0)
+    (got,), _ = decode_call(bytearray(body_of(sent, bounce=["x"]))).arguments()
+    assert (got == sent).all()
+    got[0] = 5.0
+
+
+def test_an_argument_that_cannot_travel_is_named() -> None:
+    with pytest.raises(Unserializable, match=r"cannot serialise arguments\[0\]\[1\]"):
+        body_of(1, threading.Lock())
+
+
+def test_an_option_that_is_no_json_is_a_bad_argument() -> None:
+    with pytest.raises(BadArgument):
+        body_of(1, bounce=[b"x"])
+
+
+def test_reading_a_call_does_not_read_its_arguments() -> None:
+    body = body_of(1)
+    call = decode_call(body[: len(body) - 3] + b"\xff\xff\xff")
+    assert call.function == FunctionName("f")
+    with pytest.raises(Exception, match="."):
+        call.arguments()
+
+
+@pytest.mark.parametrize("size", range(0, 20))
+def test_a_call_that_was_cut_off_in_its_head_is_undecodable(size: int) -> None:
+    with pytest.raises(Undecodable):
+        decode_call(body_of(1)[:size])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        struct.pack(">HdII", 0, 0.0, 0, 0),
+        struct.pack(">HdII", 0, 0.0, 0, 2) + b"Nf",
+        struct.pack(">HdII", 0, 0.0, 2**32 - 1, 2**32 - 1) + b"x" * 99,
+        struct.pack(">HdII", 0, 0.0, 2, 2) + b"{}Nf" + b"payload",
+        struct.pack(">HdII", 0, 0.0, 0, 2) + b"Xf" + b"payload",
+        struct.pack(">HdII", 0, 0.0, 0, 0) + b"payload",
+    ],
+)
+def test_a_call_that_contradicts_itself_is_undecodable(body: bytes) -> None:
+    with pytest.raises(Undecodable):
+        decode_call(body)
+    with pytest.raises(Undecodable):
+        decode_call(bytearray(body))
+
+
+@PROPERTY
+@given(st.binary(max_size=60))
+def test_garbage_raises_nothing_but_undecodable(data: bytes) -> None:
+    try:
+        decode_call(data)
+    except Undecodable:
+        return
+
+
+@PROPERTY
+@given(OPTIONS, OPTIONS, st.data(), PRIORITIES)
+def test_a_call_sent_on_differs_in_its_options_only(options, changed, data, priority) -> None:
+    dropped = data.draw(st.sets(st.sampled_from(sorted(options)))) if options else set()
+    changed = {key: value for key, value in changed.items() if key.isidentifier() and key != "call"}
+    sent = np.arange(9000, dtype=np.uint8)
+    parts = encode_call(NAMED, ("a", sent), {}, flags=STORE, priority=priority, options=options)
+    before = decode_call(joined(parts))
+    after = decode_call(without_options(before, *dropped, **changed))
+    left = {key: value for key, value in options.items() if key not in dropped} | changed
+    got = {key: value for key, value in after.options.items() if key not in ("op", "pad")}
+    assert got == {key: value for key, value in left.items() if key != "pad"}
+    assert (after.function, after.priority) == (before.function, before.priority)
+    assert after.flags & STORE
+    assert after.payload_offset % ALIGNMENT == before.payload_offset % ALIGNMENT
+    (text, array), kwargs = after.arguments()
+    assert (text, kwargs) == ("a", {})
+    assert (array == sent).all()
+
+
+def test_a_call_may_be_sent_on_any_number_of_times() -> None:
+    body = body_of([1, 2], bounce=["x"], keep="y")
+    for index in range(20):
+        body = without_options(decode_call(body), "bounce", step="x" * index)
+    call = decode_call(body)
+    assert call.arguments() == (([1, 2],), {})
+    assert call.options["keep"] == "y"
+    assert len(body) < 400
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="BUG: a function known by its digest is sent on as one with an empty body, which nobody "
+    "can read: the second propagating transfer of a function is lost without a word",
+)
+def test_a_call_of_a_function_known_by_its_digest_can_be_sent_on() -> None:
+    function = PickledFunction(b"d" * DIGEST_SIZE, b"body")
+    call = decode_call(body_of(1, function=encode_function(function, is_known=True), bounce=["x"]))
+    assert decode_call(without_options(call, "bounce")).function == PickledFunction(function.digest, b"")
+
+
+# -- results --------------------------------------------------------------------------------------
+
+
+@PROPERTY
+@given(st.one_of(st.none(), st.integers(), TEXT, st.lists(st.binary()), st.tuples(TEXT, TEXT)))
+def test_a_value_reads_back(value: Any) -> None:
+    assert decode_result(joined(encode_result(value))) == value
+
+
+def test_a_result_carries_arrays_that_are_writable() -> None:
+    sent = np.arange(3000.0)
+    got = decode_result(joined(encode_result({"a": sent})))["a"]
+    assert (got == sent).all()
+    got[0] = 5.0
+
+
+def test_a_result_that_cannot_travel_is_named() -> None:
+    with pytest.raises(Unserializable, match=r"^cannot serialise result\['lock'\]"):
+        encode_result({"lock": threading.Lock()})
+
+
+def failure_of(body: bytes) -> Failure:
+    with pytest.raises(Failure) as caught:
+        decode_result(body)
+    return caught.value
+
+
+def test_a_refusal_says_that_nothing_was_run_and_why() -> None:
+    failure = failure_of(encode_refusal("no functions here", rule="x"))
+    assert not failure.was_run
+    assert str(failure) == "no functions here"
+    assert failure.account["rule"] == "x"
+    assert type(failure.as_exception()) is SoftgridError
+    assert str(failure.as_exception()) == "no functions here"
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def body_of_raised(error: BaseException) -> bytes:
+    try:
+        _raise(error)
+    except BaseException as caught:
+        return encode_exception(caught)
+    raise AssertionError
+
+
+def test_an_exception_comes_back_as_itself_with_the_remote_traceback() -> None:
+    failure = failure_of(body_of_raised(KeyError("k")))
+    assert failure.was_run
+    assert type(failure.as_exception()) is KeyError
+    assert failure.as_exception().args == ("k",)
+    assert str(failure).startswith("KeyError: 'k'\nRemote traceback:\n")
+    assert "in _raise" in str(failure)
+
+
+def test_the_frames_of_softgrid_itself_are_left_out_of_the_traceback() -> None:
+    assert "body_of_raised" not in str(failure_of(body_of_raised(KeyError("k"))))
+
+
+def test_skipping_more_frames_than_there_are_keeps_the_last() -> None:
+    try:
+        _raise(KeyError("k"))
+    except KeyError as error:
+        body = encode_exception(error, skip=99)
+    assert "in _raise" in str(failure_of(body))
+
+
+def test_an_exception_that_was_never_raised_has_no_frames() -> None:
+    assert str(failure_of(encode_exception(ValueError("v")))).startswith("ValueError: v\n")
+
+
+def test_an_exception_says_its_module_unless_it_is_builtin() -> None:
+    assert str(failure_of(body_of_raised(struct.error("bad")))).startswith("struct.error: bad")
+
+
+class _Picky(Exception):
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+class _Turncoat(Exception):
+    def __reduce__(self) -> Any:
+        return str, ("not an exception",)
+
+
+class _Stuck(Exception):
+    def __init__(self) -> None:
+        super().__init__("stuck")
+        self.lock = threading.Lock()
+
+
+@pytest.mark.parametrize("error", [_Picky(1, 2), _Turncoat("t"), _Stuck()], ids=repr)
+def test_an_exception_that_cannot_travel_comes_as_a_description(error: Exception) -> None:
+    failure = failure_of(body_of_raised(error))
+    assert failure.exception is None
+    told = failure.as_exception()
+    assert type(told) is RemoteFailure
+    assert f"{type(error).__name__}: {error}" in str(told)
+    assert "in _raise" in str(told)
+
+
+def test_an_exception_whose_text_fails_is_still_told() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise OSError
+
+    assert "<its text raised OSError>" in str(failure_of(body_of_raised(Mute())))
+
+
+def test_an_endless_traceback_is_cut() -> None:
+    error = ValueError("x" * 100_000)
+    assert len(failure_of(body_of_raised(error)).account["traceback"]) == 65536
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
+def test_exceptions_that_end_programs_are_told_like_others(error: BaseException) -> None:
+    assert type(failure_of(body_of_raised(error)).exception) is type(error)
+
+
+@pytest.mark.parametrize("payload", [b"\x00garbage", b"\x00N.", b"\xff", b"\x00K\x05."])
+def test_an_exception_that_cannot_be_read_here_is_a_description(payload: bytes) -> None:
+    account = b'{"op":"raised","type":"T","message":"m","traceback":"tb\\n"}'
+    failure = failure_of(b"\x01" + struct.pack(">I", len(account)) + account + payload)
+    assert failure.exception is None
+    assert str(failure) == "T: m\nRemote traceback:\ntb"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\x03",
+        b"\x01",
+        b"\x01\x00\x00",
+        b"\x02\x00\x00\x00",
+        b"\x01\x00\x00\x00\x00",
+        b"\x02\xff\xff\xff\xff{}",
+        b"\x01\x00\x00\x00\x02{}",
+        b"\x01\x00\x00\x00\x04null",
+        b"\x00",
+        b"\x00\x07",
+    ],
+)
+def test_a_result_that_contradicts_itself_is_undecodable(body: bytes) -> None:
+    for message in (body, bytearray(body)):
+        with pytest.raises(Undecodable):
+            decode_result(message)
+
+
+@PROPERTY
+@given(st.binary(max_size=40))
+def test_garbage_behind_a_failure_raises_nothing_but_undecodable(data: bytes) -> None:
+    for outcome in (b"\x01", b"\x02", b"\x03"):
+        with pytest.raises((Undecodable, Failure)):
+            decode_result(outcome + data)
+
+
+@pytest.mark.xfail(strict=True, reason="BUG: fields of the account are not checked, str() raises")
+@pytest.mark.parametrize("account", [b'{"op":"raised","traceback":5}', b'{"op":"raised","traceback":null}'])
+def test_a_failure_with_odd_fields_still_reads(account: bytes) -> None:
+    failure = failure_of(b"\x01" + struct.pack(">I", len(account)) + account)
+    assert "Remote traceback" in str(failure)
