@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from softgrid._model.errors import BadArgument
 from softgrid._store.columns import DTYPES, FAILURES, MARK, Column, MalformedTable, checked_dtype
+from tests.harness.properties import PROPERTY
 
 ANY_TEXT = st.text(st.characters(codec=None)) | st.text(alphabet="\x02\r\0\\n\"'a,\ud800\udc00")
 VALUES: dict[type, st.SearchStrategy[Any]] = {
@@ -34,6 +34,7 @@ def column(dtype: type, null: object = None) -> Column:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@PROPERTY
 @given(data=st.data())
 def test_what_goes_in_comes_out_nulls_and_all(dtype: type, data: st.DataObject) -> None:
     null = data.draw(st.sampled_from([None, "NA", "", -1, float("nan"), 0.0, (), []]))
@@ -46,6 +47,7 @@ def test_what_goes_in_comes_out_nulls_and_all(dtype: type, data: st.DataObject) 
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@PROPERTY
 @given(data=st.data())
 def test_many_at_once_are_written_as_one_by_one(dtype: type, data: st.DataObject) -> None:
     values = data.draw(st.lists(VALUES[dtype] | st.none(), max_size=6))

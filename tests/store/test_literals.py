@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from softgrid._store.literals import decode_container, encode_container, encode_containers
+from tests.harness.properties import PROPERTY
 
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(max_size=5))
 KEYS = st.one_of(st.text(), st.integers(), st.booleans(), st.none(), st.tuples(st.integers()))
@@ -40,6 +40,7 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other) or (one != one and other != other)
 
 
+@PROPERTY
 @given(CONTAINERS)
 def test_what_goes_in_comes_out(value: object) -> None:
     text = encode_container(value)
@@ -47,6 +48,7 @@ def test_what_goes_in_comes_out(value: object) -> None:
     assert not set("\r\0") & set(text)
 
 
+@PROPERTY
 @given(st.lists(CONTAINERS.filter(lambda value: type(value) is list), min_size=1, max_size=4))
 def test_many_at_once_give_the_same_texts_as_one_by_one(values: list[object]) -> None:
     assert encode_containers(values) == [encode_container(value) for value in values]

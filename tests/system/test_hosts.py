@@ -13,8 +13,8 @@ import termios
 from pathlib import Path
 
 import pytest
-from conftest import PREAMBLE, SOURCE, Scripts, Traces
-from watching import PATIENCE_S, wait_until
+from tests.system.grids import PREAMBLE, SOURCE, Scripts, Traces
+from tests.system.watching import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -52,7 +52,13 @@ class Terminal:
 
     def __init__(self, traces: Traces, *arguments: str) -> None:
         self.master, slave = pty.openpty()
-        environment = {**os.environ, "PYTHONPATH": SOURCE, "TERM": "dumb", "PYTHON_HISTORY": os.devnull, "PYTHON_BASIC_REPL": "1"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": SOURCE,
+            "TERM": "dumb",
+            "PYTHON_HISTORY": os.devnull,
+            "PYTHON_BASIC_REPL": "1",
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-q", "-i", *arguments],
             stdin=slave,
@@ -121,7 +127,9 @@ def test_ctrl_c_at_a_terminal_ends_the_wait_and_not_the_grid(terminal: Terminal)
     terminal.await_output("going\r\n")
     terminal.type("\x03")
     terminal.await_output("KeyboardInterrupt")
-    terminal.type("print('still', len(O.workers), call(O, os.getpid, priority=None, to=O.workers[0]) == [int(O.workers[0].split('[')[1].split(']')[0])])\n")
+    terminal.type(
+        "print('still', len(O.workers), call(O, os.getpid, priority=None, to=O.workers[0]) == [int(O.workers[0].split('[')[1].split(']')[0])])\n"
+    )
     terminal.await_output("still 2 True")
     terminal.type("exit()\n")
     assert terminal.process.wait(PATIENCE_S) == 0
@@ -160,7 +168,17 @@ def test_works_inside_pytest(tmp_path: Path, traces: Traces) -> None:
         "    O.disconnect(kill=False)\n"
     )
     for mode in ("prepend", "importlib"):
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--import-mode={mode}"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:xdist",
+            f"--import-mode={mode}",
+        ]
         environment = {**os.environ, "PYTHONPATH": SOURCE, "PYTHONDONTWRITEBYTECODE": "1"}
         for variable in [key for key in environment if key.startswith("PYTEST_")]:
             del environment[variable]
@@ -179,27 +197,36 @@ def test_works_inside_pytest(tmp_path: Path, traces: Traces) -> None:
 
 def test_functions_of_a_module_beside_the_script_are_found(scripts: Scripts, tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("FACTOR = 3\ndef tripled(x): return x * FACTOR\n")
-    said = scripts.run("""
+    said = scripts.run(
+        """
         sys.dont_write_bytecode = True
         import beside
         O = Orchestrator()
         launch(O, 'Worker')
         say(call(O, beside.tripled, 5))
-    """, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    """,
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+    )
     assert "[15]" in said
 
 
-@pytest.mark.xfail(strict=True, reason="executors look for modules where the script did when the orchestrator was made; modules are not fetched from the caller yet")
+@pytest.mark.xfail(
+    strict=True,
+    reason="executors look for modules where the script did when the orchestrator was made; modules are not fetched from the caller yet",
+)
 def test_functions_of_a_module_that_came_to_the_path_later_are_found(scripts: Scripts, tmp_path: Path) -> None:
     (tmp_path / "later").mkdir()
     (tmp_path / "later" / "belated.py").write_text("def tripled(x): return x * 3\n")
-    said = scripts.run("""
+    said = scripts.run(
+        """
         O = Orchestrator()
         launch(O, 'Worker')
         sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'later'))
         import belated
         say(call(O, belated.tripled, 5))
-    """, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    """,
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+    )
     assert "[15]" in said
 
 

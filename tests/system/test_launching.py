@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Grid, MakeGrid, Scripts
-from watching import PATIENCE_S, is_alive, pid_in, port_in, processes_with, wait_until
+from tests.system.grids import Grid, MakeGrid, Scripts
+from tests.system.watching import PATIENCE_S, is_alive, pid_in, port_in, processes_with, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -86,12 +86,18 @@ def test_parameters_of_the_executor_reach_it(make_grid: MakeGrid) -> None:
     grid.workers = grid.launch("Worker", executorKwargs=kwargs)
 
     def said(executor: Any) -> dict[str, Any]:
-        return {key: getattr(executor, key) for key in ("name", "applicationName", "relaunch", "password", "killAtDisconnect")}
+        return {
+            key: getattr(executor, key)
+            for key in ("name", "applicationName", "relaunch", "password", "killAtDisconnect")
+        }
 
     assert grid.one(said, first=True) == kwargs
 
 
-@pytest.mark.xfail(strict=True, reason="rules in executorKwargs replace the rules of the grid by the defaults instead of being laid over them")
+@pytest.mark.xfail(
+    strict=True,
+    reason="rules in executorKwargs replace the rules of the grid by the defaults instead of being laid over them",
+)
 def test_rules_in_the_kwargs_win_over_those_of_the_grid(make_grid: MakeGrid) -> None:
     grid = make_grid(workers=0)
     grid.workers = grid.launch("Worker", executorKwargs={"rules": {"timeout_short": 3}})
@@ -122,7 +128,9 @@ def test_a_worker_can_ask_for_a_worker_under_a_manager(make_grid: MakeGrid) -> N
 
 def test_a_manager_can_ask_for_workers_under_itself_by_default(make_grid: MakeGrid) -> None:
     grid = make_grid(managers=1, workers=0, rules={"manager_allow_executing_udf": True})
-    successful = grid.one(lambda executor: executor.launch_worker([executor.address] * 2)[1], to=grid.managers, first=True)
+    successful = grid.one(
+        lambda executor: executor.launch_worker([executor.address] * 2)[1], to=grid.managers, first=True
+    )
     assert [item["upgridUniqueName"] for item in successful] == grid.managers * 2
     names = sorted(item["gridUniqueName"] for item in successful)
     wait_until(lambda: sorted(grid.O.workers) == names)
@@ -130,12 +138,17 @@ def test_a_manager_can_ask_for_workers_under_itself_by_default(make_grid: MakeGr
 
 def test_a_worker_can_ask_for_a_router_under_the_orchestrator(make_grid: MakeGrid) -> None:
     grid = make_grid(managers=1)
-    ask = grid.one(lambda executor: executor.launch_router(executor.address, upgridUniqueName=executor.gridPath[0]), first=True)
+    ask = grid.one(
+        lambda executor: executor.launch_router(executor.address, upgridUniqueName=executor.gridPath[0]), first=True
+    )
     assert ask[2] == []
     assert grid.O.paths["router"] == {ask[1][0]["gridUniqueName"]: [grid.O.gridUniqueName]}
 
 
-@pytest.mark.xfail(strict=True, reason="LaunchFailed and BadArgument do not unpickle (two- and three-argument __init__), so a status with one cannot travel")
+@pytest.mark.xfail(
+    strict=True,
+    reason="LaunchFailed and BadArgument do not unpickle (two- and three-argument __init__), so a status with one cannot travel",
+)
 def test_rules_hold_whoever_asks(make_grid: MakeGrid) -> None:
     grid = make_grid(managers=1, rules={"machine_maximum_number_of_workers": 2})
 
@@ -201,7 +214,10 @@ def test_an_executable_that_is_not_there_is_named(grid: Grid) -> None:
     grid.check_alive()
 
 
-@pytest.mark.xfail(strict=True, reason="when the supervisor dies at once neither its exit code nor its command is told; at times noticed only by the timeout")
+@pytest.mark.xfail(
+    strict=True,
+    reason="when the supervisor dies at once neither its exit code nor its command is told; at times noticed only by the timeout",
+)
 @pytest.mark.parametrize("program", ["/bin/false", "/bin/cat"])
 def test_an_executable_that_is_no_python_fails_with_the_step(grid: Grid, program: str) -> None:
     statuses, successful, _ = grid.O.launch_worker(grid.O.address, machineExecutable=program, timeout=5)
@@ -211,7 +227,9 @@ def test_an_executable_that_is_no_python_fails_with_the_step(grid: Grid, program
     grid.check_alive()
 
 
-@pytest.mark.xfail(strict=True, reason="the last output and exit code of a supervisor that does not come up are not told")
+@pytest.mark.xfail(
+    strict=True, reason="the last output and exit code of a supervisor that does not come up are not told"
+)
 def test_a_failure_tells_what_the_child_said_last(make_grid: MakeGrid, tmp_path: Path) -> None:
     wrapper = tmp_path / "python"
     wrapper.write_text("#!/bin/sh\necho 'the licence server is down' >&2\nexit 3\n")
@@ -225,7 +243,9 @@ def test_a_failure_tells_what_the_child_said_last(make_grid: MakeGrid, tmp_path:
 
 def test_launching_is_tried_again_after_a_failure(make_grid: MakeGrid, tmp_path: Path) -> None:
     wrapper, tries = tmp_path / "python", tmp_path / "tries"
-    wrapper.write_text(f'#!/bin/sh\necho x >> {tries}\n[ $(wc -l < {tries}) -ge 3 ] || exit 3\nexec {sys.executable} "$@"\n')
+    wrapper.write_text(
+        f'#!/bin/sh\necho x >> {tries}\n[ $(wc -l < {tries}) -ge 3 ] || exit 3\nexec {sys.executable} "$@"\n'
+    )
     wrapper.chmod(0o755)
     grid = make_grid(workers=0)
     assert not grid.O.launch_worker(grid.O.address, machineExecutable=str(wrapper), timeout=10, retry=0)[0][0]
@@ -345,7 +365,9 @@ def test_an_address_elsewhere_is_refused_clearly_until_there_is_ssh(make_grid: M
     grid.check_alive()
 
 
-def test_a_launch_that_takes_longer_than_its_timeout_fails_and_leaves_no_process(make_grid: MakeGrid, tmp_path: Path) -> None:
+def test_a_launch_that_takes_longer_than_its_timeout_fails_and_leaves_no_process(
+    make_grid: MakeGrid, tmp_path: Path
+) -> None:
     wrapper = tmp_path / "python"
     wrapper.write_text("#!/bin/sh\nexec sleep 600\n")
     wrapper.chmod(0o755)

@@ -9,15 +9,16 @@ from time import time
 from typing import Any
 
 import pytest
-from conftest import Grid, MakeGrid
-from watching import is_alive, parent_of, pid_in, port_in, wait_until
+from tests.system.grids import Grid, MakeGrid
+from tests.system.watching import is_alive, parent_of, pid_in, port_in, wait_until
 
 from softgrid import Collections
 
 pytestmark = pytest.mark.system
 
 never_leaves = pytest.mark.xfail(
-    strict=True, reason="an executor that is turned away does not end, so the reason is not told (Membership.on_turned_away)"
+    strict=True,
+    reason="an executor that is turned away does not end, so the reason is not told (Membership.on_turned_away)",
 )
 
 
@@ -38,7 +39,9 @@ def test_names_are_role_name_address_pid_port(grid: Grid) -> None:
     assert pid_in(grid.O.gridUniqueName) == os.getpid() == grid.O.pid
 
 
-@pytest.mark.parametrize("name", ["", "worker", "worker|W@a[1]", "boss|W@a[1]:2", "worker|W@a[x]:2", "worker|W@a[1]:99999", None, 7])
+@pytest.mark.parametrize(
+    "name", ["", "worker", "worker|W@a[1]", "boss|W@a[1]:2", "worker|W@a[x]:2", "worker|W@a[1]:99999", None, 7]
+)
 def test_a_malformed_name_is_refused_with_the_shape_of_a_good_one(grid: Grid, name: Any) -> None:
     with pytest.raises(ValueError, match=r"role\|name@address\[pid\]:port"):
         grid.O.split_grid_unique_name(name)
@@ -58,7 +61,9 @@ def test_what_a_worker_says_of_itself_agrees_with_its_name_and_place(grid: Grid)
     said = grid.one(properties, first=True)
     name = grid.workers[0]
     assert said["gridUniqueName"] == name
-    assert (said["role"], said["name"], said["address"], said["pid"], said["port"]) == grid.O.split_grid_unique_name(name)
+    assert (said["role"], said["name"], said["address"], said["pid"], said["port"]) == grid.O.split_grid_unique_name(
+        name
+    )
     assert said["getpid"] == said["pid"]
     assert said["gridPath"] == [grid.O.gridUniqueName, grid.routers[0], grid.managers[0], name]
     roles = [said[key] for key in ("isOrchestrator", "isRouter", "isManager", "isWorker")]
@@ -71,7 +76,9 @@ def test_what_a_worker_says_of_itself_agrees_with_its_name_and_place(grid: Grid)
     assert 0 < said["UTCStartTime"] <= time()
     assert said["rules"] == grid.O.rules
     assert said["uniqueName"] != grid.O.uniqueName
-    assert said["password"] not in str((said["executorProperties"], said["softgridProperties"], said["machineProperties"]))
+    assert said["password"] not in str(
+        (said["executorProperties"], said["softgridProperties"], said["machineProperties"])
+    )
 
 
 def test_the_orchestrator_sees_everybody_below_with_the_way_there(grid: Grid) -> None:
@@ -163,7 +170,9 @@ def test_who_runs_functions_of_users_can_be_said_of_each_executor(make_grid: Mak
 
 
 @never_leaves
-@pytest.mark.parametrize(("role", "rule"), [("Manager", "orchestrator_allow_managers"), ("Worker", "orchestrator_allow_workers")])
+@pytest.mark.parametrize(
+    ("role", "rule"), [("Manager", "orchestrator_allow_managers"), ("Worker", "orchestrator_allow_workers")]
+)
 def test_an_orchestrator_refuses_roles_that_its_rules_do_not_allow(make_grid: MakeGrid, role: str, rule: str) -> None:
     grid = make_grid(workers=0, rules={rule: False})
     statuses, successful, failed = grid.O.launch_executor(grid.O.address, role, timeout=4)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Grid, MakeGrid
-from watching import PATIENCE_S, pid_in, wait_until
+from tests.system.grids import Grid, MakeGrid
+from tests.system.watching import PATIENCE_S, pid_in, wait_until
 
 from softgrid import Collections
 
@@ -184,8 +184,13 @@ def test_recursive_and_mutually_recursive_functions(grid: Grid) -> None:
 def test_source_text_of_a_definition(grid: Grid) -> None:
     assert grid.one("def double(x):\n    import math\n    return math.floor(x) * 2", 2.5) == 4
     assert grid.one("lambda x, y=2: x ** y", 3) == 9
-    assert grid.one("import os\nFACTOR = 2\ndef helper(x): return x * FACTOR\ndef last(x): return helper(x) + 1", 4) == 9
-    assert grid.one("def own(executor, x):\n    return executor.gridUniqueName, x", 1, first=True) == (grid.workers[0], 1)
+    assert (
+        grid.one("import os\nFACTOR = 2\ndef helper(x): return x * FACTOR\ndef last(x): return helper(x) + 1", 4) == 9
+    )
+    assert grid.one("def own(executor, x):\n    return executor.gridUniqueName, x", 1, first=True) == (
+        grid.workers[0],
+        1,
+    )
 
 
 @pytest.mark.xfail(strict=True, reason="source text of a definition that is indented as a whole is not dedented")
@@ -225,7 +230,10 @@ def test_methods_that_are_not_open_and_unknown_names_are_refused(grid: Grid) -> 
 
 def test_methods_of_executors_that_run_no_user_functions_can_still_be_called(grid: Grid) -> None:
     names = [grid.routers[0], grid.managers[0]]
-    assert [found[0] for found in grid.call("split_grid_unique_name", grid.workers[0], to=names)] == ["worker", "worker"]
+    assert [found[0] for found in grid.call("split_grid_unique_name", grid.workers[0], to=names)] == [
+        "worker",
+        "worker",
+    ]
 
 
 def test_the_name_of_a_stored_function(make_grid: MakeGrid) -> None:
@@ -371,7 +379,15 @@ def test_arrays_of_every_kind_stay_equal_and_writable(grid: Grid, dtype: str, si
 
 def test_odd_arrays_make_the_trip(grid: Grid) -> None:
     base = np.arange(1_000_000.0).reshape(1000, 1000)
-    for array in (base.T, base[::3, ::7], base[::-1], np.asfortranarray(base), np.array(3.0), np.zeros((0, 4)), np.ma.masked_less(base, 9)):
+    for array in (
+        base.T,
+        base[::3, ::7],
+        base[::-1],
+        np.asfortranarray(base),
+        np.array(3.0),
+        np.zeros((0, 4)),
+        np.ma.masked_less(base, 9),
+    ):
         back = grid.one(lambda x: x, array)
         assert back.shape == array.shape
         assert (back == array).all()
@@ -467,7 +483,9 @@ def test_a_status_and_our_errors_can_travel(grid: Grid) -> None:
     assert (bool(back), back.error, back.data, back.name) == (False, "e", {"a": 1}, "n")
 
 
-@pytest.mark.xfail(strict=True, reason="LaunchFailed and BadArgument do not unpickle (two- and three-argument __init__)")
+@pytest.mark.xfail(
+    strict=True, reason="LaunchFailed and BadArgument do not unpickle (two- and three-argument __init__)"
+)
 def test_errors_that_softgrid_raised_in_the_function_come_back_as_themselves(grid: Grid) -> None:
     from softgrid._model import errors
 

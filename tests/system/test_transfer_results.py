@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Grid, MakeGrid
-from watching import pid_in, wait_until
+from tests.system.grids import Grid, MakeGrid
+from tests.system.watching import pid_in, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -71,7 +71,10 @@ def noted(executor: Any) -> Any:
 # -- priorities ------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="a function is known by its digest only once the call that brought it has been run, so others overtake")
+@pytest.mark.xfail(
+    strict=True,
+    reason="a function is known by its digest only once the call that brought it has been run, so others overtake",
+)
 def test_priorities_hold_for_calls_of_a_function_that_is_new_to_the_worker(grid: Grid, block: Any, name: str) -> None:
     release = block()
     for priority in (3, 1, 2):
@@ -93,7 +96,10 @@ def test_smaller_priorities_run_first_and_ties_in_order(grid: Grid, block: Any, 
     release = block()
     order = [(5, "e"), (1, "b"), (2.5, "d"), (1, "c"), (-1, "a"), (5, "f"), (1e9, "g"), (float("inf"), "h")]
     for priority, mark in order:
-        assert grid.O.transfer(grid.template(note, mark, first=True, priority=priority, resultName=name), grid.workers[0]) is None
+        assert (
+            grid.O.transfer(grid.template(note, mark, first=True, priority=priority, resultName=name), grid.workers[0])
+            is None
+        )
     release(len(order))
     wait_until(lambda: len(grid.O._executedReturned.get(name, [])) == len(order))
     assert grid.O._executedReturned[name] == list("abcdefgh")
@@ -168,7 +174,14 @@ def test_rules_can_forbid_special_priorities(make_grid: MakeGrid, priority: Any,
 
 @pytest.mark.parametrize(
     "priority",
-    ["high", float("nan"), [1], True, 1j, pytest.param(10**400, marks=pytest.mark.xfail(strict=True, reason="OverflowError"), id="huge")],
+    [
+        "high",
+        float("nan"),
+        [1],
+        True,
+        1j,
+        pytest.param(10**400, marks=pytest.mark.xfail(strict=True, reason="OverflowError"), id="huge"),
+    ],
 )
 def test_priorities_that_are_none_are_refused_by_name(grid: Grid, priority: Any) -> None:
     for collect in (True, False):
@@ -202,7 +215,9 @@ def test_each_item_of_a_list_has_its_own_result_name(grid: Grid, name: str) -> N
     wait_until(lambda: all(grid.O._executedReturned.get(f"{name}-{n}") == [n, n] for n in range(3)), timeout=5)
 
 
-@pytest.mark.xfail(strict=True, reason="without returnResult, collect puts None into _executedReturned under the resultName")
+@pytest.mark.xfail(
+    strict=True, reason="without returnResult, collect puts None into _executedReturned under the resultName"
+)
 def test_stored_results_stay_at_the_receiver(grid: Grid, name: str) -> None:
     for value in (1, 2):
         template = grid.template(lambda x: [x], value, returnResult=False, storeResult=True, resultName=name)
@@ -221,7 +236,9 @@ def test_a_result_can_be_returned_and_stored(grid: Grid, name: str) -> None:
 
 
 def test_a_result_that_cannot_travel_can_be_stored(grid: Grid, name: str) -> None:
-    template = grid.template(lambda: __import__("threading").Lock(), returnResult=False, storeResult=True, resultName=name)
+    template = grid.template(
+        lambda: __import__("threading").Lock(), returnResult=False, storeResult=True, resultName=name
+    )
     assert grid.O.transfer(template, grid.workers[0], collect=True) == [None]
     assert grid.one(lambda executor: type(executor._executedStored[name]).__name__, first=True) == "lock"
 
@@ -261,7 +278,9 @@ def test_collected_results_are_lists_without_surprises(grid: Grid) -> None:
         ({"mode": "dance"}, "mode"),
         ({"promise_password": 5}, "promisePassword"),
         ({"result_handling": {"result_name": 5}}, "resultName"),
-        pytest.param({"result_handling": 5}, "result_handling", marks=pytest.mark.xfail(strict=True, reason="AttributeError")),
+        pytest.param(
+            {"result_handling": 5}, "result_handling", marks=pytest.mark.xfail(strict=True, reason="AttributeError")
+        ),
     ],
 )
 def test_bad_transfer_kwargs_are_refused_by_name(grid: Grid, changed: dict[str, Any], named: str) -> None:
@@ -307,7 +326,20 @@ def test_a_late_result_is_dropped(grid: Grid, block: Any, name: str) -> None:
     assert name not in grid.O._executedReturned
 
 
-@pytest.mark.parametrize("timeout", [-1, 0, float("nan"), "5", True, [], 1j, float("-inf"), pytest.param(10**400, marks=pytest.mark.xfail(strict=True, reason="OverflowError"), id="huge")])
+@pytest.mark.parametrize(
+    "timeout",
+    [
+        -1,
+        0,
+        float("nan"),
+        "5",
+        True,
+        [],
+        1j,
+        float("-inf"),
+        pytest.param(10**400, marks=pytest.mark.xfail(strict=True, reason="OverflowError"), id="huge"),
+    ],
+)
 def test_bad_transfer_timeouts_are_refused_by_name(grid: Grid, timeout: Any) -> None:
     status = grid.O.transfer(grid.template(os.getpid), grid.workers[0], collect=True, transferTimeout=timeout)
     assert not status
@@ -319,13 +351,17 @@ def test_bad_transfer_timeouts_are_refused_by_name(grid: Grid, timeout: Any) -> 
 def test_endless_timeouts_are_fine(grid: Grid, timeout: Any) -> None:
     result = grid.O.transfer(grid.template(os.getpid), grid.workers[0], collect=True, transferTimeout=timeout)
     assert result == [pid_in(grid.workers[0])]
-    assert grid.O.transfer(grid.template(os.getpid, returnResult=False), grid.workers[0], transferTimeout=timeout) is None
+    assert (
+        grid.O.transfer(grid.template(os.getpid, returnResult=False), grid.workers[0], transferTimeout=timeout) is None
+    )
     grid.check_alive()
 
 
 @pytest.mark.parametrize("multiplier", [0, -1, float("nan"), "x", None])
 def test_bad_multipliers_are_refused_by_name(grid: Grid, multiplier: Any) -> None:
-    status = grid.O.transfer(grid.template(os.getpid), grid.workers[0], collect=True, transferTimeout=5, multiplier=multiplier)
+    status = grid.O.transfer(
+        grid.template(os.getpid), grid.workers[0], collect=True, transferTimeout=5, multiplier=multiplier
+    )
     assert not status
     assert "multiplier" in status.error
 
@@ -338,11 +374,15 @@ def test_wait_timeouts_grow_with_the_way(grid: Grid) -> None:
     assert O.get_transfer_wait_timeout(2, 1, 5) == 10
     assert O.get_small_transfer_wait_timeout() == 5
     assert O.get_big_transfer_wait_timeout(7) == 60
-    both = grid.one(lambda e: (e.get_transfer_wait_timeout(), e.get_small_transfer_wait_timeout(), len(e.gridPath)), first=True)
+    both = grid.one(
+        lambda e: (e.get_transfer_wait_timeout(), e.get_small_transfer_wait_timeout(), len(e.gridPath)), first=True
+    )
     assert both == (20, 10, 4)
 
 
-@pytest.mark.parametrize("arguments", [(-1,), (None,), ("x",), (float("nan"),), (10, 0), (10, None), (10, 3, -1), (10, 3, 1.5), (10, 3, "x")])
+@pytest.mark.parametrize(
+    "arguments", [(-1,), (None,), ("x",), (float("nan"),), (10, 0), (10, None), (10, 3, -1), (10, 3, 1.5), (10, 3, "x")]
+)
 def test_bad_wait_timeouts_are_refused(grid: Grid, arguments: tuple[Any, ...]) -> None:
     with pytest.raises(ValueError, match="transferTimeout|multiplier|pathLength"):
         grid.O.get_transfer_wait_timeout(*arguments)

@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 import pytest
-from conftest import Grid, MakeGrid
-from watching import PATIENCE_S, pid_in, wait_until
+from tests.system.grids import Grid, MakeGrid
+from tests.system.watching import PATIENCE_S, pid_in, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -19,7 +19,7 @@ def pids(names: list[str]) -> list[int]:
 @pytest.fixture(scope="module")
 def open_grid(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A grid in which everybody runs functions of users, two branches, routers under routers."""
-    from conftest import ANY_NUMBER, Traces
+    from tests.system.grids import ANY_NUMBER, Traces
 
     from softgrid import Orchestrator
 
@@ -116,7 +116,9 @@ def test_a_trajectory_of_executors_that_are_not_connected_is_refused(open_grid: 
     assert "not connected" in status.error
 
 
-@pytest.mark.parametrize("receivers", ["everybody", None, 5, ["worker"], [None], [[]], {"workers"}, "worker|x", [["workers"]]])
+@pytest.mark.parametrize(
+    "receivers", ["everybody", None, 5, ["worker"], [None], [[]], {"workers"}, "worker|x", [["workers"]]]
+)
 def test_receivers_that_cannot_be_meant_are_refused(open_grid: Grid, receivers: Any) -> None:
     for collect in (True, False):
         status = open_grid.O.transfer(open_grid.template(os.getpid), receivers, collect=collect)
@@ -146,7 +148,9 @@ def test_an_unknown_receiver_fails_in_its_place_and_the_others_answer(open_grid:
 def test_an_unknown_receiver_is_noticed_by_a_worker_too(open_grid: Grid) -> None:
     def ask(executor: Any) -> Any:
         template = executor.get_transfer_template(os.getpid)
-        return executor.transfer(template, ["worker|Nobody@10.0.0.1[4]:5000", executor.gridPath[-2]], collect=True, transferTimeout=10)
+        return executor.transfer(
+            template, ["worker|Nobody@10.0.0.1[4]:5000", executor.gridPath[-2]], collect=True, transferTimeout=10
+        )
 
     nobody, manager = open_grid.one(ask, first=True)
     assert manager == pid_in(open_grid.managers[0])
@@ -214,7 +218,9 @@ def test_bounce_forms(open_grid: Grid) -> None:
         assert results == pids(expected), (receivers, bounce)
 
 
-@pytest.mark.xfail(strict=True, reason="a target that stands twice in one bounce list is lost once (open_fan has one slot per target)")
+@pytest.mark.xfail(
+    strict=True, reason="a target that stands twice in one bounce list is lost once (open_fan has one slot per target)"
+)
 def test_bounce_to_the_same_target_twice(open_grid: Grid) -> None:
     twice = [open_grid.workers[0]] * 2
     template = open_grid.template(os.getpid)
@@ -222,7 +228,9 @@ def test_bounce_to_the_same_target_twice(open_grid: Grid) -> None:
     assert results == pids(twice)
 
 
-@pytest.mark.xfail(strict=True, reason="what is bounced upwards comes back with a source that does not lie behind the link: 'no way'")
+@pytest.mark.xfail(
+    strict=True, reason="what is bounced upwards comes back with a source that does not lie behind the link: 'no way'"
+)
 def test_bounce_to_executors_elsewhere_on_the_grid(open_grid: Grid) -> None:
     O, managers, workers = open_grid.O, open_grid.managers, open_grid.workers
     for via, target in ((managers[0], workers[2]), (workers[0], workers[1]), (managers[0], O.gridUniqueName)):
@@ -324,7 +332,10 @@ def test_a_bounced_function_that_is_new_or_known_to_the_targets(open_grid: Grid)
     assert open_grid.one(known, 1, to=open_grid.workers[0]) == 2
     for _ in range(3):
         template = open_grid.template(known, 2)
-        assert open_grid.O.transfer(template, open_grid.managers[0], bounce=[open_grid.workers[:2]], collect=True) == [3, 3]
+        assert open_grid.O.transfer(template, open_grid.managers[0], bounce=[open_grid.workers[:2]], collect=True) == [
+            3,
+            3,
+        ]
 
 
 # -- propagation -----------------------------------------------------------------------------------
@@ -382,7 +393,13 @@ def test_propagation_to_the_upgrid(open_grid: Grid) -> None:
 
 def test_recursive_propagation_upwards_reaches_the_orchestrator(open_grid: Grid) -> None:
     propagate(open_grid, open_grid.workers[0], "up all", "upgrid", "recursive")
-    chain = [open_grid.workers[0], open_grid.managers[0], open_grid.routers[2], open_grid.routers[0], open_grid.O.gridUniqueName]
+    chain = [
+        open_grid.workers[0],
+        open_grid.managers[0],
+        open_grid.routers[2],
+        open_grid.routers[0],
+        open_grid.O.gridUniqueName,
+    ]
     expected = dict.fromkeys(chain, 1)
     wait_until(lambda: marked(open_grid, "up all") == expected, what=f"marks are {expected}")
 
@@ -401,7 +418,9 @@ def test_recursive_propagation_everywhere_reaches_everybody_once(open_grid: Grid
     wait_until(lambda: marked(open_grid, f"all {start}") == expected, timeout=8, what=f"marks are {expected}")
 
 
-@pytest.mark.xfail(strict=True, reason="a propagated call that names its function by digest finds nobody below who knows it")
+@pytest.mark.xfail(
+    strict=True, reason="a propagated call that names its function by digest finds nobody below who knows it"
+)
 def test_propagation_of_a_function_that_the_receiver_knows_already(open_grid: Grid) -> None:
     def count(executor: Any) -> None:
         executor._counted = executor.__dict__.get("_counted", 0) + 1
@@ -412,7 +431,9 @@ def test_propagation_of_a_function_that_the_receiver_knows_already(open_grid: Gr
         assert open_grid.O.transfer(template, open_grid.routers[1], collect=True) == [None]
 
     def counts() -> Any:
-        return open_grid.call(lambda e: e.__dict__.get("_counted"), to=[open_grid.routers[1], open_grid.managers[1]], first=True)
+        return open_grid.call(
+            lambda e: e.__dict__.get("_counted"), to=[open_grid.routers[1], open_grid.managers[1]], first=True
+        )
 
     wait_until(lambda: counts() == [3, 3], timeout=4)
 

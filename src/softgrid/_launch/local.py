@@ -21,7 +21,10 @@ from softgrid._launch.supervisor import COOKIE
 from softgrid._model.errors import LaunchFailed
 from softgrid._wire.control import Message, field
 
-_BOOT = "import sys; sys.path[:0] = {path!r}; from softgrid._api.child import supervise; supervise({descriptor})"
+_BOOT = (
+    "import sys; sys.path.insert(0, {root!r}); sys.path.extend({last!r}); "
+    "from softgrid._api.child import supervise; supervise({descriptor})"
+)
 
 OnEvent = Callable[[Message], None]
 
@@ -116,7 +119,8 @@ def start_supervisor(reactor: Reactor, executable: str | None = None) -> Supervi
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
     cookie = os.urandom(16).hex()
     theirs.set_inheritable(True)
-    boot = _BOOT.format(path=[root], descriptor=theirs.fileno())
+    is_own = executable is None or os.path.realpath(command) == os.path.realpath(sys.executable)
+    boot = _BOOT.format(root=root, last=[] if is_own else _dependencies(), descriptor=theirs.fileno())
     try:
         pid = os.posix_spawnp(command, [command, "-c", boot], {**os.environ, COOKIE: cookie})
     except (OSError, ValueError) as error:
@@ -125,8 +129,16 @@ def start_supervisor(reactor: Reactor, executable: str | None = None) -> Supervi
     finally:
         theirs.close()
     line = SupervisorLine(mine, reactor, pid=pid)
-    send_message(line._link, {"op": "begin", "path": _import_path(root), "cookie": cookie})
+    send_message(line._link, {"op": "begin", "path": _import_path(root) if is_own else None, "cookie": cookie})
     return line
+
+
+def _dependencies() -> list[str]:
+    """Where another Python finds what softgrid needs (pure Python, fit for any version), after all that is its own."""
+    import cloudpickle
+    import pysimplelog
+
+    return sorted({os.path.dirname(os.path.dirname(str(module.__file__))) for module in (cloudpickle, pysimplelog)})
 
 
 def _import_path(root: str) -> list[str]:

@@ -117,7 +117,8 @@ class Supervisor:
             self._ends = True
 
     def _begin(self, message: Message) -> None:
-        sys.path[:] = message["path"]
+        if message["path"] is not None:
+            sys.path[:] = message["path"]
         self._cookie = message["cookie"]
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with contextlib.suppress(ValueError, OSError):

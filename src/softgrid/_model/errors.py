@@ -20,9 +20,22 @@ SoftgridError
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class SoftgridError(Exception):
     """Base of everything softgrid raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _revived, (type(self), self.args, self.__dict__)
+
+
+def _revived(kind: type[SoftgridError], args: tuple[Any, ...], attributes: dict[str, Any]) -> SoftgridError:
+    """Make an error again from its pickle; its constructor takes other things than it keeps."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 class BadArgument(SoftgridError, ValueError):

@@ -18,10 +18,11 @@ from softgrid._model.roles import Role
 NodeId = NewType("NodeId", int)
 
 _SHAPE = "'role|name@address[pid]:port', e.g. 'worker|Worker@10.0.0.7[1234]:5001'"
-_NAME = re.compile(
-    r"(orchestrator|router|manager|worker)\|([^|@\[\]\x00-\x1f]{1,128})@([^|@\[\]\s]{1,255})\[(\d{1,10})\]:(\d{1,5})"
-)
-_GIVEN_NAME = re.compile(r"[^|@\[\]\x00-\x1f\x7f]{1,128}")
+_NUMBER = r"(0|[1-9][0-9]{0,9})"  # one way to write each, or one executor would have many names
+_GIVEN = r"[^|@\[\]\x00-\x1f\x7f\ud800-\udfff]{1,128}"
+_ADDRESS = r"[^|@\[\]\s\x00-\x20\x7f\ud800-\udfff]{1,255}"
+_NAME = re.compile(rf"(orchestrator|router|manager|worker)\|({_GIVEN})@({_ADDRESS})\[{_NUMBER}\]:{_NUMBER}")
+_GIVEN_NAME = re.compile(_GIVEN)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ every executor that is launched, so that nothing below ever looks at a global.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,10 +28,10 @@ DEFAULTS: dict[str, Any] = {
     "worker_allow_executing_udf": True,
     "execution_allow_negative_priority": True,
     "execution_allow_none_priority": True,
-    "log_orchestrator_kwargs": _LOG,
-    "log_router_kwargs": _LOG,
-    "log_manager_kwargs": _LOG,
-    "log_worker_kwargs": _LOG,
+    "log_orchestrator_kwargs": dict(_LOG),
+    "log_router_kwargs": dict(_LOG),
+    "log_manager_kwargs": dict(_LOG),
+    "log_worker_kwargs": dict(_LOG),
     "timeout_long": 20,
     "timeout_long_multiplier": 3,
     "timeout_short": 5,
@@ -42,9 +41,12 @@ DEFAULTS: dict[str, Any] = {
 }
 """Every rule with its default; what each means stands in ``softgrid.Globals``."""
 
+LARGEST = 1e12
+"""No number of seconds or things is beyond this; infinity and not-a-number are."""
+
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _is_maximum(value: object) -> bool:
@@ -105,6 +107,8 @@ class Rules:
             if not isinstance(own, Mapping):
                 raise BadArgument(f"overload_machine_rules[{address!r}]", own, "a dictionary of rules")
             for key, value in own.items():
+                if key == "overload_machine_rules":
+                    raise BadArgument(f"overload_machine_rules[{address!r}]", key, "rules of one machine")
                 check_rule(key, value)
         self._values = merged
 
@@ -114,8 +118,7 @@ class Rules:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rules) and self._values == other._values
 
-    def __hash__(self) -> int:
-        return id(self)
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         changed = {key: value for key, value in self._values.items() if value != DEFAULTS[key]}

@@ -8,24 +8,28 @@ from softgrid._io.link import Link
 from softgrid._model.errors import SoftgridError
 from softgrid._model.names import node_id
 from softgrid._node.execution import Task
+from softgrid._node.functions import FunctionTable
 from softgrid._node.switch import Switch
 from softgrid._state.receivers import propagation
 from softgrid._state.tree import Tree
 from softgrid._wire.calls import without_options
 from softgrid._wire.control import encode_control
 from softgrid._wire.framing import Kind, Outbound
+from softgrid._wire.functions import PickledFunction
 
 
 class FanOut:
     """Passes calls on to several receivers."""
 
-    def __init__(self, tree: Tree[Link], switch: Switch) -> None:
+    def __init__(self, tree: Tree[Link], switch: Switch, functions: FunctionTable) -> None:
+        self._functions = functions
         self._tree = tree
         self._switch = switch
         self.accept: Callable[[Task], None] = lambda task: None
 
     def on_options(self, task: Task) -> bool:
         """Look at a call's options before it is run; True when it is not to be run here."""
+        self._restore_function(task)
         options = task.call.options
         bounce = options.get("bounce")
         if isinstance(bounce, list):
@@ -34,6 +38,14 @@ class FanOut:
         if "propagate" in options:
             self._propagate(task)
         return False
+
+    def _restore_function(self, task: Task) -> None:
+        """A function that is known here by its digest may be new to those the call is passed on to."""
+        function = task.call.function
+        if isinstance(function, PickledFunction) and not function.body:
+            body = self._functions.body_of(function.digest)
+            if body is not None:
+                task.call.function = PickledFunction(function.digest, body)
 
     def _bounce(self, task: Task, names: list[str]) -> None:
         """Send the call on to each of *names*, in the name of its caller, who gets the answers directly."""

@@ -19,7 +19,6 @@ from softgrid._wire.functions import (
     PickledFunction,
     compile_source,
 )
-from softgrid._wire.values import decode_value
 
 CACHE_SIZE = 1024
 
@@ -46,6 +45,7 @@ class FunctionTable:
         self._methods = methods
         self._prompt_methods = prompt_methods
         self._received: OrderedDict[bytes, Callable[..., Any]] = OrderedDict()
+        self._bodies: dict[bytes, bytes] = {}
         self.stored: dict[str, tuple[Callable[..., Any], bool]] = {}
 
     def is_users(self, function: Function) -> bool:
@@ -65,11 +65,16 @@ class FunctionTable:
             return Resolved(self._cached(key, lambda: compile_source(function.text)), True)
         assert isinstance(function, PickledFunction)
         if function.body:
-            return Resolved(self._cached(function.digest, lambda: decode_value(function.body)), True)
+            self._bodies[function.digest] = function.body
+            return Resolved(self._cached(function.digest, lambda: unpickle_function(function.body)), True)
         known = self._received.get(function.digest)
         if known is None:
             raise UnknownDigest
         return Resolved(known, True)
+
+    def body_of(self, digest: bytes) -> bytes | None:
+        """Give a function that came over the wire as the bytes that came."""
+        return self._bodies.get(digest)
 
     def _by_name(self, name: str) -> Resolved:
         stored = self.stored.get(name)
@@ -86,7 +91,7 @@ class FunctionTable:
         if known is None:
             known = self._received[key] = make()
             if len(self._received) > CACHE_SIZE:
-                self._received.popitem(last=False)
+                self._bodies.pop(self._received.popitem(last=False)[0], None)
         else:
             self._received.move_to_end(key)
         return known

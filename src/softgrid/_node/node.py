@@ -117,7 +117,7 @@ class Node:
             line,
         )
         self.functions = FunctionTable(owner, spec.methods, spec.prompt_methods)
-        self.fanout = FanOut(self.tree, self.switch)
+        self.fanout = FanOut(self.tree, self.switch, self.functions)
         self.execution = Execution(
             owner,
             self.switch,
@@ -243,7 +243,7 @@ class Node:
 
     def _on_want_function(self, link: Any, message: Message, source: int) -> None:
         digest = bytes.fromhex(control_field(message, "digest", str))
-        body = self.transfers.encoder.kept_function(digest)
+        body = self.transfers.encoder.kept_function(digest) or self.functions.body_of(digest)
         found = body.hex() if body is not None else None
         self.control.tell_id(source, {"op": "function", "digest": digest.hex(), "body": found})
 

@@ -357,6 +357,8 @@ class Transfers:
         prepared: _Prepared,
         outgoing: Outgoing,
     ) -> None:
+        if not fan:
+            return
         target = node_id(name)
         hop = self._switch.hop_to(target)
         if (hop is None or hop.closed) and target != self._tree.node_id:
@@ -364,7 +366,7 @@ class Transfers:
                 batch.fill(index, self._unreachable(name))
             return
         body = prepared.bounced_body(fan)
-        message_id = self.inflight.open_fan(batch, {node_id(leaf): start + i for i, leaf in enumerate(fan)})
+        message_id = self.inflight.open_fan(batch, start, [node_id(leaf) for leaf in fan])
         if hop is not None:
             outgoing.flush(hop)
         waiter = self._switch.send(Kind.CALL, target, message_id, body)

@@ -56,7 +56,7 @@ class InFlight:
     def __init__(self) -> None:
         self._ids = count(1)
         self._slots: dict[int, tuple[Batch, int, int]] = {}
-        self._fans: dict[int, dict[int, tuple[Batch, int]]] = {}
+        self._fans: dict[int, tuple[Batch, dict[int, list[int]]]] = {}
 
     def open(self, batch: Batch, index: int, target: int) -> int:
         """Give the message id for a call that fills one slot."""
@@ -64,10 +64,13 @@ class InFlight:
         self._slots[message_id] = (batch, index, target)
         return message_id
 
-    def open_fan(self, batch: Batch, slots: dict[int, int]) -> int:
-        """Give the message id for a call that is bounced: *slots* says which target fills which slot."""
+    def open_fan(self, batch: Batch, start: int, targets: list[int]) -> int:
+        """Give the message id for a call that is bounced to *targets*, which fill the slots from *start* on."""
         message_id = next(self._ids)
-        self._fans[message_id] = {target: (batch, index) for target, index in slots.items()}
+        slots: dict[int, list[int]] = {}
+        for index, target in enumerate(targets, start):
+            slots.setdefault(target, []).append(index)
+        self._fans[message_id] = (batch, slots)
         return message_id
 
     def new_id(self) -> int:
@@ -88,10 +91,13 @@ class InFlight:
             slot[0].fill(slot[1], outcome)
             return True
         fan = self._fans.get(message_id)
-        if fan is None or source not in fan:
+        if fan is None or source not in fan[1]:
             return False
-        batch, index = fan.pop(source)
-        if not fan:
+        batch, slots = fan
+        index = slots[source].pop(0)
+        if not slots[source]:
+            del slots[source]
+        if not slots:
             del self._fans[message_id]
         batch.fill(index, outcome)
         return True
@@ -102,14 +108,19 @@ class InFlight:
         if slot is not None:
             slot[0].fill(slot[1], error)
             return
-        fan = self._fans.get(message_id, {})
-        for each in [target] if target in fan else list(fan) if target is None else []:
-            self.settle(message_id, each, error)
+        fan = self._fans.get(message_id)
+        if fan is not None:
+            for each in [target] if target in fan[1] else self._targets(fan[1]) if target is None else []:
+                self.settle(message_id, each, error)
+
+    @staticmethod
+    def _targets(slots: dict[int, list[int]]) -> list[int]:
+        return [target for target, indexes in slots.items() for _ in indexes]
 
     def lose(self, targets: set[int], error_for: Callable[[int], SoftgridError]) -> int:
         """Fail every call that depends on one of *targets*; gives how many."""
         lost = [(mid, slot[2]) for mid, slot in self._slots.items() if slot[2] in targets]
-        lost += [(mid, target) for mid, fan in self._fans.items() for target in fan if target in targets]
+        lost += [(mid, each) for mid, fan in self._fans.items() for each in self._targets(fan[1]) if each in targets]
         for message_id, target in lost:
             self.settle(message_id, target, error_for(target))
         return len(lost)
@@ -118,11 +129,8 @@ class InFlight:
         """Stop tracking what is left of *batch*."""
         for message_id in [mid for mid, slot in self._slots.items() if slot[0] is batch]:
             del self._slots[message_id]
-        for message_id, fan in list(self._fans.items()):
-            for target in [target for target, slot in fan.items() if slot[0] is batch]:
-                del fan[target]
-            if not fan:
-                del self._fans[message_id]
+        for message_id in [mid for mid, fan in self._fans.items() if fan[0] is batch]:
+            del self._fans[message_id]
 
     def __len__(self) -> int:
-        return len(self._slots) + sum(map(len, self._fans.values()))
+        return len(self._slots) + sum(len(self._targets(slots)) for _, slots in self._fans.values())

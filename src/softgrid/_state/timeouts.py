@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 from softgrid._model.errors import BadArgument
+from softgrid._model.rules import LARGEST
 
 
 def check_timeout(value: object, parameter: str = "timeout", *, none_allowed: bool = True) -> float | None:
     """Accept a number of seconds > 0, and None (no limit) where that is allowed."""
-    if value is None and none_allowed:
+    if none_allowed and (value is None or value == math.inf):
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LARGEST:
         raise BadArgument(
             parameter,
             value,

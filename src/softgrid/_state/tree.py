@@ -71,7 +71,7 @@ class Tree(Generic[Hop]):
             raise Refused(f"a {self.role} holds no {role}s")
         if role not in accepted:
             raise Refused(f"{self.name} does not accept {role}s")
-        if node_id(name) in self.members or node_id(name) == self.node_id:
+        if node_id(name) in self.members or name in self.path:
             raise Refused(f"{name} is on the grid already")
 
     def join(

@@ -7,7 +7,7 @@ from itertools import count
 from typing import Generic, TypeVar
 
 from softgrid._model.errors import BadArgument, Refused
-from softgrid._model.rules import Rules
+from softgrid._model.rules import LARGEST, Rules
 
 Task = TypeVar("Task")
 
@@ -18,8 +18,8 @@ def check_priority(priority: object, rules: Rules | None = None, parameter: str 
         if rules is not None and not rules["execution_allow_none_priority"]:
             raise Refused("priority None is forbidden by the rule execution_allow_none_priority")
         return None
-    if isinstance(priority, bool) or not isinstance(priority, (int, float)) or priority != priority:
-        raise BadArgument(parameter, priority, "None or a number; smaller numbers run first")
+    if isinstance(priority, bool) or not isinstance(priority, (int, float)) or not abs(priority) <= LARGEST:
+        raise BadArgument(parameter, priority, "None or a finite number; smaller numbers run first")
     if priority < 0 and rules is not None and not rules["execution_allow_negative_priority"]:
         raise Refused(f"priority {priority} is forbidden by the rule execution_allow_negative_priority")
     return float(priority)

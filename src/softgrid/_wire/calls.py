@@ -19,7 +19,7 @@ from typing import Any
 from softgrid._model.errors import RemoteFailure, SoftgridError, Undecodable
 from softgrid._wire.control import Message, decode_control, encode_control
 from softgrid._wire.framing import ALIGNMENT, Attached, Body, Outbound
-from softgrid._wire.functions import Function, decode_function, encode_function
+from softgrid._wire.functions import Function, PickledFunction, decode_function, encode_function
 from softgrid._wire.values import (
     are_atomic,
     decode_value,
@@ -105,7 +105,10 @@ def decode_call(body: Body) -> Call:
 def without_options(call: Call, *dropped: str, **changed: Any) -> Outbound:
     """Give *call* again without some of its options, to send it on; its arguments stay unread."""
     options = {key: value for key, value in call.options.items() if key not in dropped and key != "op"}
-    head = _call_head(encode_function(call.function), call.flags, call.priority, {**options, **changed})
+    function = encode_function(
+        call.function, is_known=isinstance(call.function, PickledFunction) and not call.function.body
+    )
+    head = _call_head(function, call.flags, call.priority, {**options, **changed})
     if isinstance(call.body, Attached):
         return Outbound(head, payload=call.body.payload)
     return Outbound(head, [memoryview(call.body)[call.payload_offset :]])
@@ -172,7 +175,7 @@ class Failure(Exception):
     """A call that did not give a value: what the caller is told, and the exception itself where it travelled."""
 
     def __init__(self, account: Message, exception: BaseException | None) -> None:
-        super().__init__(account.get("reason") or account.get("traceback") or "")
+        super().__init__(str(account.get("reason") or account.get("traceback") or ""))
         self.account = account
         self.exception = exception
 
@@ -185,7 +188,7 @@ class Failure(Exception):
         if not self.was_run:
             return str(self.account.get("reason"))
         last = f"{self.account.get('type')}: {self.account.get('message')}"
-        return f"{last}\nRemote traceback:\n{self.account.get('traceback', '').rstrip()}"
+        return f"{last}\nRemote traceback:\n{str(self.account.get('traceback', '')).rstrip()}"
 
     def as_exception(self) -> BaseException:
         """Give what a caller should see raised: the function's own exception where there is one."""

@@ -17,14 +17,14 @@ def encode_control(message: Message) -> bytes:
     """Give *message* as bytes; raises BadArgument for a value that is not text, a number, a list or a dictionary."""
     try:
         return json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise BadArgument("message", message, f"what JSON can carry ({error})") from None
 
 
 def decode_control(body: bytes | bytearray | memoryview) -> Message:
     """Read a control message; raises Undecodable for anything that is not one."""
     try:
-        message = json.loads(bytes(body))
+        message = json.loads(bytes(body), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise Undecodable(f"not a control message: {error}") from None
     if not isinstance(message, dict) or not isinstance(message.get("op"), str):
@@ -32,9 +32,13 @@ def decode_control(body: bytes | bytearray | memoryview) -> Message:
     return message
 
 
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is no number")
+
+
 def field(message: Message, key: str, kind: type | tuple[type, ...]) -> Any:
     """Read one field that must be there and be of that kind."""
     value = message.get(key)
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise Undecodable(f"control message '{message.get('op')}' without a proper '{key}'")
     return value

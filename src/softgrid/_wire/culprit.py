@@ -16,8 +16,15 @@ _MAX_ITEMS = 10_000
 def find_culprit(value: object, what: str, error: BaseException) -> str:
     """Name the innermost part of *value* that will not go, e.g. ``args[1]['lock'] (_thread.lock): …``."""
     path, part = _innermost(value, what, 0)
-    reason = f"{type(error).__name__}: {error}"
+    reason = f"{type(error).__name__}: {_text_of(error)}"
     return f"{path} ({type(part).__module__}.{type(part).__qualname__} {shorten(part, 60)}): {shorten_reason(reason)}"
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"<its text raised {type(broken).__name__}>"
 
 
 def shorten_reason(reason: str) -> str:
@@ -48,9 +55,15 @@ def _parts(value: object) -> Iterator[tuple[str, Any]]:
         yield ".__func__", value.__func__
     elif isinstance(value, types.FunctionType):
         yield from _function_parts(value)
-    elif hasattr(value, "__dict__") and not isinstance(value, (type, types.ModuleType)):
-        for name, item in list(vars(value).items()):
-            yield f".{name}", item
+    elif not isinstance(value, (type, types.ModuleType)):
+        yield from ((f".{name}", item) for name, item in _attributes(value).items())
+
+
+def _attributes(value: object) -> dict[str, Any]:
+    try:
+        return dict(vars(value))
+    except Exception:  # it has none, or does not want to say
+        return {}
 
 
 def _function_parts(function: types.FunctionType) -> Iterator[tuple[str, Any]]:

@@ -148,7 +148,7 @@ def frames(kind: int, destination: int, source: int, message_id: int, parts: Par
         if len(view):
             pieces.append(view)
             room -= len(view)
-    if pieces:
+    if pieces or not any(map(len, parts)):
         yield [
             HEADER.pack(MAX_BODY - room, kind, 0, 0, 0, destination, source, message_id),
             *pieces,

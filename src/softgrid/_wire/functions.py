@@ -9,6 +9,7 @@ one.
 
 from __future__ import annotations
 
+import sys
 import types
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -16,15 +17,14 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from softgrid._model.errors import BadArgument, Undecodable
+from softgrid._model.errors import BadArgument, Refused, Undecodable
 from softgrid._wire.framing import Parts
-from softgrid._wire.values import encode_value
+from softgrid._wire.values import decode_value, encode_value
 
 NAME, SOURCE, DIGEST, PICKLED = b"N", b"S", b"D", b"P"
 DIGEST_SIZE = 16
 
-_ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis))
-_UNCHANGING = (*_ATOMS, types.ModuleType, types.BuiltinFunctionType)
+_UNCHANGING = frozenset({type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis)})
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def encode_function(function: Function, *, is_known: bool = False) -> bytes:
 def decode_function(data: bytes) -> Function:
     """Read a function; one known by its digest comes with an empty body."""
     tag, rest = data[:1], data[1:]
-    if tag == DIGEST:
+    if tag == DIGEST and len(rest) == DIGEST_SIZE:
         return PickledFunction(rest, b"")
     if tag == PICKLED and len(rest) > DIGEST_SIZE:
         return PickledFunction(rest[:DIGEST_SIZE], rest[DIGEST_SIZE:])
@@ -85,6 +85,19 @@ def join_parts(parts: Parts) -> bytes:
     return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
 
 
+_VERSION = bytes([sys.version_info[1]])
+
+
+def unpickle_function(body: bytes) -> Callable[..., Any]:
+    """Read a pickled function; raises Refused where it is byte code of another Python."""
+    if body[:1] != _VERSION:
+        raise Refused(
+            f"the function was pickled by Python 3.{body[0]} and this executor runs Python 3.{_VERSION[0]}, which cannot "
+            "read its byte code; give the function as source text"
+        )
+    return decode_value(body, 1)  # type: ignore[no-any-return]
+
+
 class FunctionPickler:
     """Pickles functions, and keeps the bytes of those that cannot have changed (bounded, least recently used go)."""
 
@@ -96,9 +109,10 @@ class FunctionPickler:
         """Give *function* as bytes; raises Unserializable, which names the part that will not go."""
         kept = self._kept.get(id(function))
         if kept is not None and kept[0] is function and _same(kept[1], _ingredients(function)):
+            self._kept.move_to_end(id(function))
             return kept[2]
         ingredients = _ingredients(function)
-        body = join_parts(encode_value(function, what=f"function {_label(function)}"))
+        body = _VERSION + join_parts(encode_value(function, what=f"function {_label(function)}"))
         pickled = PickledFunction(blake2b(body, digest_size=DIGEST_SIZE).digest(), body)
         if ingredients is not None:
             self._kept[id(function)] = (function, ingredients, pickled)
@@ -137,13 +151,18 @@ def _collect(function: types.FunctionType, found: list[Any], seen: set[int]) -> 
         return False
     for part in _references(function):
         found.append(part)
-        if isinstance(part, _UNCHANGING):
+        if type(part) in _UNCHANGING or isinstance(part, types.BuiltinFunctionType) or _is_imported(part):
             continue
         if not isinstance(part, types.FunctionType):
             return False
         if id(part) not in seen and not _collect(part, found, seen):
             return False
     return True
+
+
+def _is_imported(part: object) -> bool:
+    """Whether *part* is a module that travels by its name, so that what it contains does not matter."""
+    return isinstance(part, types.ModuleType) and sys.modules.get(part.__name__) is part and part.__name__ != "__main__"
 
 
 def _references(function: types.FunctionType) -> Iterator[Any]:
@@ -166,16 +185,25 @@ def _global_names(code: types.CodeType) -> Iterator[str]:
             yield from _global_names(constant)
 
 
+def _names_bound_by(node: Any) -> list[str]:
+    """Give the names that a top-level definition or assignment binds."""
+    targets = getattr(node, "targets", [])
+    return [getattr(node, "name", "")] + [target.id for target in targets if hasattr(target, "id")]
+
+
 def compile_source(text: str) -> Callable[..., Any]:
     """Make a function from source text: an expression (a lambda), or definitions of which the last one counts."""
     namespace: dict[str, Any] = {"__name__": "softgrid_source", "__builtins__": __builtins__}
     try:
         function = eval(compile(text.strip(), "<softgrid source>", "eval"), namespace)
     except SyntaxError:
-        exec(compile(text, "<softgrid source>", "exec"), namespace)  # noqa: S102  (running what a user sent is the job)
-        own = [value for value in namespace.values() if isinstance(value, types.FunctionType)]
-        own = [value for value in own if value.__module__ == "softgrid_source"]
-        function = own[-1] if own else None
+        import ast
+
+        tree = ast.parse(text, "<softgrid source>")
+        exec(compile(tree, "<softgrid source>", "exec"), namespace)  # noqa: S102  (running what a user sent is the job)
+        defined = [namespace.get(name) for node in tree.body for name in _names_bound_by(node)]
+        functions = [value for value in defined if isinstance(value, types.FunctionType)]
+        function = functions[-1] if functions else None
     if not callable(function):
         raise BadArgument("function", text, "source text that defines a function or is a lambda expression")
     return function  # type: ignore[no-any-return]
