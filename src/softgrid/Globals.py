@@ -22,12 +22,15 @@ from __future__ import annotations
 
 import copy
 import sys
+import warnings
 from datetime import datetime, timezone
 from typing import Any
 
-from pysimplelog.SimpleLog import SingleLogger
-
 from softgrid._model.rules import DEFAULTS
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", SyntaxWarning)  # escape sequences in its docstrings, from Python 3.12 on
+    from pysimplelog.SimpleLog import SingleLogger
 
 __all__ = ["INTERACTIVE_MODE", "Logger", "RULES", "maxint"]
 

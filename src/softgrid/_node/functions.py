@@ -18,6 +18,7 @@ from softgrid._wire.functions import (
     FunctionSource,
     PickledFunction,
     compile_source,
+    unpickle_function,
 )
 
 CACHE_SIZE = 1024

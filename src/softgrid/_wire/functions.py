@@ -92,8 +92,8 @@ def unpickle_function(body: bytes) -> Callable[..., Any]:
     """Read a pickled function; raises Refused where it is byte code of another Python."""
     if body[:1] != _VERSION:
         raise Refused(
-            f"the function was pickled by Python 3.{body[0]} and this executor runs Python 3.{_VERSION[0]}, which cannot "
-            "read its byte code; give the function as source text"
+            f"the function was pickled by Python 3.{body[0]} and this executor runs Python 3.{_VERSION[0]}, which "
+            "cannot read its byte code; give the function as source text"
         )
     return decode_value(body, 1)  # type: ignore[no-any-return]
 
