@@ -86,9 +86,7 @@ def _qualified(cls: type) -> str:
 def test_what_is_due_is_there_and_of_the_promised_kind(name: str) -> None:
     promised = ALL[name]
     found = _find(promised)
-    assert found is not ABSENT, (
-        f"{name} is promised (issue {promised.entry['issue']}) and not there"
-    )
+    assert found is not ABSENT, f"{name} is promised (issue {promised.entry['issue']}) and not there"
     assert _is_kind(found, promised.entry), f"{name} is no {promised.entry['kind']}: {found!r}"
 
 
@@ -185,9 +183,7 @@ def test_the_class_ladder_is_the_promised_one(name: str) -> None:
     assert found is not ABSENT, f"{name} is promised and not there"
     assert _qualified(found) == name, "a public class says where users find it"
     if "bases" in ALL[name].entry:
-        assert [_qualified(cls) for cls in found.__mro__] == [
-            _qualified(cls) for cls in _ladder(name).__mro__
-        ]
+        assert [_qualified(cls) for cls in found.__mro__] == [_qualified(cls) for cls in _ladder(name).__mro__]
 
 
 @cache

@@ -59,8 +59,10 @@ def in_thread(work: Callable[[], Any]) -> threading.Thread:
 class LinkEnd:
     """A link over a socket pair, what it reported, and the other end as a plain socket."""
 
-    def __init__(self, reactor: Reactor, **options: Any) -> None:
+    def __init__(self, reactor: Reactor, buffer_size: int | None = None, **options: Any) -> None:
         mine, self.peer = socket.socketpair()
+        if buffer_size is not None:
+            mine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_size)
         self.peer.settimeout(PATIENCE_S)
         self.reactor = reactor
         self.closings: list[str] = []

@@ -313,7 +313,8 @@ def test_a_thread_that_follows_is_woken_by_the_one_that_polls(reactor: Reactor, 
     assert ended(leader)
 
 
-def test_a_thread_that_follows_takes_over_when_the_one_that_polled_is_done(reactor: Reactor, pair: Any) -> None:
+def test_a_thread_that_follows_takes_over_when_the_one_that_polled_is_done(reactor: Reactor, monkeypatch: Any) -> None:
+    monkeypatch.setattr(reactor_module, "FOLLOW_S", 0.02)
     first, second, polls = Waiter(), Waiter(), threading.Event()
     reactor.call_soon(polls.set)
     leader = in_thread(lambda: reactor.wait(first, PATIENCE_S))
@@ -546,7 +547,8 @@ def test_an_interrupt_while_polling_now_is_kept_until_callbacks_have_run(reactor
 # -- the end --------------------------------------------------------------------------------------
 
 
-def test_closing_lets_every_waiting_thread_go() -> None:
+def test_closing_lets_every_waiting_thread_go(monkeypatch: Any) -> None:
+    monkeypatch.setattr(reactor_module, "FOLLOW_S", 0.02)
     reactor = Reactor()
     polls, results = threading.Event(), []
     reactor.call_soon(polls.set)
@@ -625,6 +627,6 @@ def test_an_abandoned_reactor_touches_nothing_that_it_watched(pair: Any) -> None
 
 
 def test_many_wakes_are_one(reactor: Reactor) -> None:
-    for _ in range(100_000):
+    for _ in range(66_000):
         reactor.wake()
     assert turn_until_idle(reactor) < 100

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import BadArgument
 from softgrid._store.columns import DTYPES, FAILURES, MARK, Column, MalformedTable, checked_dtype
-from tests.harness.properties import PROPERTY
 
 ANY_TEXT = st.text(st.characters(codec=None)) | st.text(alphabet="\x02\r\0\\n\"'a,\ud800\udc00")
 VALUES: dict[type, st.SearchStrategy[Any]] = {

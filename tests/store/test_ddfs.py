@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import BadArgument, Duplicate
 from softgrid._store.columns import MalformedTable
 from softgrid._store.ddfs import DelimitedTables
 from softgrid._store.paths import NotRead, NotWritten, OutsideRoot
-from tests.harness.properties import PROPERTY
 
 ALL = [str, int, float, list, tuple, dict]
 ROW = ["text", 1, 0.1, [1, "a"], (1, ("a",)), {"a": [None]}]

@@ -7,12 +7,13 @@ import io
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.properties import PROPERTY
 
 from softgrid._store import table_reader
 from softgrid._store.columns import Column, MalformedTable
 from softgrid._store.table_reader import TableReader
-from tests.harness.properties import PROPERTY
 
 
 def read(raw: bytes, *dtypes: type, separator: str = ",") -> list[list[Any]]:

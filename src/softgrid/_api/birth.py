@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Birth:
+class Birth(NamedTuple):
     """What a launched executor has from its supervisor and its upgrid."""
 
     channel: socket.socket

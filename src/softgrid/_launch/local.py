@@ -16,8 +16,7 @@ from softgrid._io.descriptors import Descriptors
 from softgrid._io.lifeline import kill_group
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
-from softgrid._launch.messages import MessageReader, send_message
-from softgrid._launch.supervisor import COOKIE
+from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._model.errors import LaunchFailed
 from softgrid._wire.control import Message, field
 

@@ -18,6 +18,8 @@ from softgrid._wire.control import Message, decode_control, encode_control
 from softgrid._wire.framing import HEADER, HEADER_SIZE, Header, Kind, check_header, frame
 
 MAX_MESSAGE = 256 * 1024
+COOKIE = "SOFTGRID_GRID"
+"""Environment variable by which processes of a grid are found again."""
 
 
 def send_message(link: Link, message: Message, descriptors: Descriptors | None = None) -> None:

@@ -17,7 +17,6 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from softgrid._io.descriptors import Descriptors
@@ -30,10 +29,9 @@ from softgrid._io.lifeline import (
 )
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
-from softgrid._launch.messages import MessageReader, send_message
+from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._wire.control import Message
 
-COOKIE = "SOFTGRID_GRID"
 TAIL_LINES = 20
 OUTPUT_CHUNK = 65536
 SUBREAPER_AFTER_S = 0.2
@@ -43,18 +41,18 @@ RunChild = Callable[[dict[str, Any], socket.socket, socket.socket], NoReturn]
 """What a forked executor does: its spec, the socket to its upgrid, the socket to the supervisor."""
 
 
-@dataclass(eq=False)
 class Child:
     """An executor process that was forked here."""
 
-    pid: int
-    token: int
-    asker: Link
-    lifeline: int
-    output: int
-    channel: Link
-    tail: deque[bytes] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
-    unfinished_line: bytes = b""
+    def __init__(self, pid: int, token: int, asker: Link, lifeline: int, output: int, channel: Link) -> None:
+        self.pid = pid
+        self.token = token
+        self.asker = asker
+        self.lifeline = lifeline
+        self.output = output
+        self.channel = channel
+        self.tail: deque[bytes] = deque(maxlen=TAIL_LINES)
+        self.unfinished_line = b""
 
 
 class Supervisor:

@@ -7,10 +7,9 @@ every executor can compute for itself, so nobody has to ask anybody for a number
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NewType, cast
+from typing import NamedTuple, NewType, cast
 
 from softgrid._model.errors import BadArgument, MalformedName
 from softgrid._model.roles import Role
@@ -25,8 +24,7 @@ _NAME = re.compile(rf"(orchestrator|router|manager|worker)\|({_GIVEN})@({_ADDRES
 _GIVEN_NAME = re.compile(_GIVEN)
 
 
-@dataclass(frozen=True)
-class GridName:
+class GridName(NamedTuple):
     """A grid unique name, taken apart."""
 
     role: Role

@@ -8,7 +8,6 @@ is answered.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -36,13 +35,15 @@ from softgrid._wire.functions import FunctionName, PickledFunction
 POLL_EVERY_S = 0.002
 
 
-@dataclass(eq=False)
 class Task:
     """A call that waits to be run, or is running."""
 
-    source: int
-    message_id: int
-    call: Call
+    __slots__ = ("call", "message_id", "source")
+
+    def __init__(self, source: int, message_id: int, call: Call) -> None:
+        self.source = source
+        self.message_id = message_id
+        self.call = call
 
     def label(self) -> str:
         function = self.call.function

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from softgrid._model.errors import NoRoute, Refused
 from softgrid._wire.functions import (
@@ -28,8 +27,7 @@ class UnknownDigest(Exception):
     """The caller believes that this function is here, but it is not (any more)."""
 
 
-@dataclass(frozen=True)
-class Resolved:
+class Resolved(NamedTuple):
     """A function ready to run."""
 
     function: Callable[..., Any]

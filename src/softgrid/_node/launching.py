@@ -11,13 +11,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from softgrid._io.link import Link
 from softgrid._io.ports import is_local
-from softgrid._io.reactor import Reactor
+from softgrid._io.reactor import Reactor, Timer
 from softgrid._launch.local import SupervisorLine, start_supervisor
 from softgrid._launch.messages import cause_of_death
 from softgrid._model.errors import LaunchFailed, SoftgridError
@@ -35,22 +34,22 @@ from softgrid._wire.control import Message
 CAUSE_PATIENCE_S = 0.5
 
 
-@dataclass(eq=False)
 class Spawn:
     """One executor that is being launched, or was."""
 
-    item: Message
-    on_result: Callable[[Message], None]
-    tries_left: int
-    deadline: Any = None
-    pid: int | None = None
-    name: str | None = None
-    link: Link | None = None
-    cause: str | None = None
-    tail: list[str] = field(default_factory=list)
-    turned_away: SoftgridError | None = None
-    on_cause: Callable[[str | None], None] | None = None
-    is_settled: bool = False
+    def __init__(self, item: Message, on_result: Callable[[Message], None], tries_left: int) -> None:
+        self.item = item
+        self.on_result = on_result
+        self.tries_left = tries_left
+        self.deadline: Timer | None = None
+        self.pid: int | None = None
+        self.name: str | None = None
+        self.link: Link | None = None
+        self.cause: str | None = None
+        self.tail: list[str] = []
+        self.turned_away: SoftgridError | None = None
+        self.on_cause: Callable[[str | None], None] | None = None
+        self.is_settled = False
 
 
 class Launching:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from time import monotonic, time
-from typing import Any
+from typing import Any, NamedTuple
 
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.threads import Serial
@@ -27,8 +26,7 @@ QUIET_TYPES = frozenset({"execution_started", "execution_finished"})
 """Said only where a logger's ``logTypes`` asks for it: they come with every call."""
 
 
-@dataclass(frozen=True)
-class LogRecord:
+class LogRecord(NamedTuple):
     """One thing that was said, by whom and when (UTC, seconds since the epoch)."""
 
     type: str
@@ -124,7 +122,7 @@ class Logs:
         if not self._window.is_open and not self._wait_for_credit():
             self._window.drop()
             return
-        message: Message = {"op": "log", **asdict(record)}
+        message: Message = {"op": "log", **record._asdict()}
         dropped = self._window.take_dropped()
         if dropped:
             message["message"] = (

@@ -9,9 +9,8 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from softgrid._io.link import Link
 from softgrid._io.ports import reserve_port
@@ -42,8 +41,7 @@ from softgrid._wire.framing import MORE, Header, Kind, Outbound
 LEAVE_TIMEOUT_S = 0.5
 
 
-@dataclass(frozen=True)
-class NodeSpec:
+class NodeSpec(NamedTuple):
     """What an executor is made from."""
 
     role: Role
@@ -52,7 +50,7 @@ class NodeSpec:
     bind_host: str
     port: int
     port_fetch: bool
-    password: str = field(repr=False)
+    password: str
     rules: Rules
     allows_udf: bool
     accepted: frozenset[Role]
@@ -60,6 +58,9 @@ class NodeSpec:
     methods: frozenset[str]
     prompt_methods: frozenset[str]
     first_port: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<NodeSpec {self.role} {self.name}>"  # the password is nobody's to read
 
 
 class Node:

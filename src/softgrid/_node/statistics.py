@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from softgrid._node.node import Node
 
 
-@dataclass(frozen=True)
-class Statistics:
+class Statistics(NamedTuple):
     """One executor at one moment. Sizes in bytes, durations in seconds."""
 
     name: str
@@ -34,12 +32,12 @@ class Statistics:
 
     def as_dict(self) -> dict[str, Any]:
         """Give it as plain values."""
-        return asdict(self)
+        return self._asdict()
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Statistics:
         """Read it back, ignoring what a newer executor may add."""
-        return cls(**{key: values[key] for key in cls.__dataclass_fields__})
+        return cls(**{key: values[key] for key in cls._fields})
 
 
 def take_statistics(node: Node) -> Statistics:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
@@ -42,8 +41,7 @@ COALESCE_BYTES = 64 * 1024
 Kwargs = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class TransferSpec:
+class TransferSpec(NamedTuple):
     """What the caller of ``transfer`` asked for."""
 
     transfer_kwargs: Any
@@ -156,8 +154,7 @@ def arguments_of(kwargs: Kwargs) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return tuple(args or ()), keywords or {}
 
 
-@dataclass(frozen=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     """A call that waits at its source for room at its receiver."""
 
     target: int

@@ -7,11 +7,10 @@ the caller uses to reach a neighbour (a link, in a running node); this module on
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from softgrid._model.errors import NoRoute, PeerLost, Refused
-from softgrid._model.names import GridName, NodeId, node_id, parse_name
+from softgrid._model.names import NodeId, node_id, parse_name
 from softgrid._model.roles import DOWNGRIDS, Role
 
 Hop = TypeVar("Hop")
@@ -19,19 +18,25 @@ Hop = TypeVar("Hop")
 DEPARTED_KEPT = 4096
 
 
-@dataclass(frozen=True)
 class Member(Generic[Hop]):
-    """An executor below this one."""
+    """An executor below this one; *path* are the names from the orchestrator down to its upgrid."""
 
-    name: str
-    parsed: GridName
-    node_id: NodeId
-    path: tuple[str, ...]
-    """Names from the orchestrator down to its upgrid."""
-    hop: Hop
-    cores: int
-    joined_utc: float
-    password: str | None = field(default=None, repr=False)
+    __slots__ = ("cores", "hop", "joined_utc", "name", "node_id", "parsed", "password", "path")
+
+    def __init__(
+        self, name: str, path: tuple[str, ...], hop: Hop, *, cores: int, joined_utc: float, password: str | None
+    ) -> None:
+        self.name = name
+        self.parsed = parse_name(name)
+        self.node_id = node_id(name)
+        self.path = path
+        self.hop = hop
+        self.cores = cores
+        self.joined_utc = joined_utc
+        self.password = password
+
+    def __repr__(self) -> str:
+        return f"<Member {self.name}>"
 
     @property
     def role(self) -> Role:
@@ -85,8 +90,7 @@ class Tree(Generic[Hop]):
         password: str | None = None,
     ) -> Member[Hop]:
         """Take an executor into the subtree; *path* leads to its upgrid."""
-        parsed = parse_name(name)
-        member = Member(name, parsed, node_id(name), path, hop, cores, now_utc, password)
+        member = Member(name, path, hop, cores=cores, joined_utc=now_utc, password=password)
         self.members[member.node_id] = member
         self.routes[member.node_id] = hop
         self._departed.pop(member.node_id, None)

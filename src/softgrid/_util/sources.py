@@ -11,8 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Set
-from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 REJECT_FILES = (r"^.*?\.(so|pyd|pyc)$", r"^(?![a-zA-Z_]).*$")
 ACCEPT_FILES = (r"^[a-zA-Z_]{1,}[a-zA-Z0-9_]{0,}\.(py|pyx|h|c|cc|cxx|c\+\+|hh|H|hxx|hpp|h\+\+)$",)
@@ -92,8 +91,7 @@ def _read_package(root: str, files: _Filter, folders: _Filter, extra: tuple[str,
     return {"name": os.path.basename(root), "type": "package", "files": contents}
 
 
-@dataclass(frozen=True)
-class _Filter:
+class _Filter(NamedTuple):
     """Which names pass: none of the one kind of patterns found, any of the other."""
 
     reject: tuple[re.Pattern[str], ...] = ()

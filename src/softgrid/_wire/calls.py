@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from softgrid._model.errors import RemoteFailure, SoftgridError, Undecodable
@@ -40,16 +39,20 @@ SMALL = 4096
 """Payloads up to this many bytes stand in one string with the head of their message."""
 
 
-@dataclass
 class Call:
     """A call as its receiver sees it; arguments stay bytes until the function is about to run."""
 
-    flags: int
-    priority: float | None
-    options: Message
-    function: Function
-    body: Body
-    payload_offset: int
+    __slots__ = ("body", "flags", "function", "options", "payload_offset", "priority")
+
+    def __init__(
+        self, flags: int, priority: float | None, options: Message, function: Function, body: Body, payload_offset: int
+    ) -> None:
+        self.flags = flags
+        self.priority = priority
+        self.options = options
+        self.function = function
+        self.body = body
+        self.payload_offset = payload_offset
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Decode the arguments; whatever their classes raise passes through."""

@@ -13,9 +13,8 @@ import sys
 import types
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from softgrid._model.errors import BadArgument, Refused, Undecodable
 from softgrid._wire.framing import Parts
@@ -27,22 +26,19 @@ DIGEST_SIZE = 16
 _UNCHANGING = frozenset({type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis)})
 
 
-@dataclass(frozen=True)
-class FunctionName:
+class FunctionName(NamedTuple):
     """A function that the receiver knows under this name: a method of the executor or a stored function."""
 
     name: str
 
 
-@dataclass(frozen=True)
-class FunctionSource:
+class FunctionSource(NamedTuple):
     """A function given as source text."""
 
     text: str
 
 
-@dataclass(frozen=True)
-class PickledFunction:
+class PickledFunction(NamedTuple):
     """A function as bytes, with the digest it is known by afterwards."""
 
     digest: bytes
