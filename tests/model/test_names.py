@@ -82,28 +82,18 @@ def test_the_parameter_is_called_grid_unique_name_unless_told_otherwise() -> Non
         parse_name(7)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: \\d takes digits of any script and leading zeros, so one executor has many names and ids",
-)
 @pytest.mark.parametrize("text", ["worker|W@h[٣]:٥", "worker|W@h[007]:2", "worker|W@h[1]:02"], ids=ascii)
 def test_there_is_one_way_to_write_a_name(text: str) -> None:
     with pytest.raises(MalformedName):
         parse_name(text)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: only blanks are refused in addresses, escape sequences are not")
 @pytest.mark.parametrize("text", ["worker|W@h\x1b[1]:2", "worker|W@h\x00[1]:2"], ids=ascii)
 def test_control_characters_are_refused_in_addresses_too(text: str) -> None:
     with pytest.raises(MalformedName):
         parse_name(text.replace("[1]", "x[1]", 1))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: a lone surrogate parses, and then node_id() raises UnicodeEncodeError; "
-    "JSON from the wire can carry one",
-)
 def test_a_name_that_has_no_utf8_is_refused() -> None:
     with pytest.raises(MalformedName):
         parse_name("worker|\ud800@h[1]:2")
@@ -120,7 +110,6 @@ def test_a_given_name_that_would_not_parse_back_is_refused(name: object) -> None
         check_given_name(name)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the later encoding of such a name fails")
 def test_a_given_name_that_has_no_utf8_is_refused() -> None:
     with pytest.raises(BadArgument):
         check_given_name("\ud800")

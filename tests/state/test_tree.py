@@ -109,11 +109,6 @@ def test_nobody_joins_under_the_name_of_the_executor_itself() -> None:
         tree.check_may_join(R, ALL_ROLES)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: the path above is not looked at, so a joiner may take the name of an executor that "
-    "stands above; its frames would then pass for that one's",
-)
 def test_nobody_joins_under_the_name_of_somebody_above() -> None:
     tree: Tree[str] = Tree(a_name("router", "Low"), "router")
     tree.upgrid_path = (TOP, R)

@@ -200,15 +200,21 @@ class Scripts:
     """Runs scripts in the folders of one test."""
 
     def __init__(self, folder: Path, traces: Traces) -> None:
-        self._folder = folder
-        self._traces = traces
+        self.folder = folder
+        self.traces = traces
         self._count = 0
+        self._options: dict[str, Any] = {}
         self.started: list[Running] = []
+
+    def in_own_session(self) -> Scripts:
+        """Let the next scripts be as a terminal starts them: leaders of their own group."""
+        self._options["start_new_session"] = True
+        return self
 
     def command(self, source: str, how: str, preamble: bool = True) -> tuple[list[str], Path]:
         """The command that runs *source* as 'file', 'command' (-c) or 'stdin', and the file with it."""
         self._count += 1
-        path = self._folder / f"script{self._count}.py"
+        path = self.folder / f"script{self._count}.py"
         path.write_text((PREAMBLE if preamble else "") + textwrap.dedent(source))
         tail = {"file": [str(path)], "command": ["-c", path.read_text()], "stdin": ["-"], "interactive": ["-i"]}
         return [sys.executable, *tail[how]], path
@@ -217,7 +223,7 @@ class Scripts:
         """Start a script."""
         command, path = self.command(source, how, preamble)
         output = path.with_suffix(".out")
-        environment = {**os.environ, **self._traces.environment(), "PYTHONPATH": SOURCE, **options.pop("env", {})}
+        environment = {**os.environ, **self.traces.environment(), "PYTHONPATH": SOURCE, **options.pop("env", {})}
         with open(path) as text, open(output, "w") as out:
             process = subprocess.Popen(
                 command,
@@ -225,11 +231,11 @@ class Scripts:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                cwd=self._traces.folder / "cwd",
+                cwd=self.traces.folder / "cwd",
                 text=True,
-                **options,
+                **{**self._options, **options},
             )
-        self.started.append(Running(process, output, self._traces))
+        self.started.append(Running(process, output, self.traces))
         return self.started[-1]
 
     def run(self, source: str, how: str = "file", *, status: int = 0, **options: Any) -> str:

@@ -31,18 +31,21 @@ def supervise(descriptor: int) -> None:
 
 def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket.socket) -> NoReturn:
     """Be the executor that *spec* describes, until its upgrid is gone."""
+    if spec.get("path") is not None:
+        sys.path[:] = spec["path"]
     birth.launched = birth.Birth(channel, spec["address"], spec["bind_host"], spec["births"])
     try:
-        executor = _CLASSES[spec["role"]](**{"rules": spec["rules"], **spec["kwargs"]})
+        executor = _CLASSES[spec["role"]](**_parameters(spec))
     except Exception as error:
         _say_stillborn(uplink, error)
     node = executor._node
     node.on_upgrid_lost = lambda reason: os._exit(0)
+    node.membership.on_turned_away = lambda reason: os._exit(1)
     streams = [
         RelayedStream(
             log_type,
             node.reactor,
-            lambda kind, text: node.logs.record(kind, text),
+            node.logs.record_if_said,
             node.logs.has_room,
             descriptor,
         )
@@ -60,6 +63,12 @@ def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket
     node.adopt_uplink(uplink)
     node.serve()
     os._exit(0)
+
+
+def _parameters(spec: dict[str, Any]) -> dict[str, Any]:
+    """Give the parameters of the executor; its own rules are laid over those of the grid."""
+    kwargs = dict(spec["kwargs"])
+    return {**kwargs, "rules": {**spec["rules"], **(kwargs.get("rules") or {})}}
 
 
 def _say_stillborn(uplink: socket.socket, error: Exception) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -99,4 +100,5 @@ def as_message(item: Item, accepted: Callable[[str], frozenset[str]]) -> Message
         "address": item["executorAddress"],
         "user": item["machineUser"],
         "executable": executable,
+        "path": [os.path.abspath(entry) for entry in sys.path] if executable is None else None,
     }

@@ -139,6 +139,13 @@ class Reactor:
             self.wake()
         return timer
 
+    def run_in_turn(self, callback: Callable[[], None]) -> None:
+        """Run *callback* where callbacks run: at once in the thread that holds the turn, soon from any other."""
+        if self.holds_turn():
+            callback()
+        else:
+            self.call_soon(callback)
+
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Run *callback* in the thread that holds the turn, soon."""
         self.call_later(0.0, callback)

@@ -13,8 +13,8 @@ from itertools import count
 from typing import Any
 
 from softgrid._io.descriptors import Descriptors
-from softgrid._io.lifeline import kill_group
 from softgrid._io.link import Link
+from softgrid._io.process import Process
 from softgrid._io.reactor import Reactor
 from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._model.errors import LaunchFailed
@@ -31,11 +31,10 @@ OnEvent = Callable[[Message], None]
 class SupervisorLine:
     """Requests to one supervisor, and its news by token."""
 
-    def __init__(self, sock: socket.socket, reactor: Reactor, *, pid: int | None = None) -> None:
-        self._reactor = reactor
+    def __init__(self, sock: socket.socket, reactor: Reactor, *, process: Process | None = None) -> None:
+        self._process = process
         self._tokens = count(1)
         self._listeners: dict[int, OnEvent] = {}
-        self._pid = pid
         self._link = Link(sock, reactor, MessageReader(self._on_message), self._on_closed, passes_descriptors=True)
         self._link.open()
 
@@ -51,6 +50,12 @@ class SupervisorLine:
         send_message(self._link, {"op": "fork", "token": token, "spec": spec}, Descriptors(link_end.detach()))
         return token
 
+    def settle(self, on_settled: Callable[[], None]) -> None:
+        """Ask that all output of the executors forked for this one is passed on; what was is here by then."""
+        token = next(self._tokens)
+        self._listeners[token] = lambda event: on_settled()
+        send_message(self._link, {"op": "settle", "token": token})
+
     def kill(self, pid: int) -> None:
         """Ask for the end of an executor and its process group."""
         send_message(self._link, {"op": "kill", "pid": pid})
@@ -58,10 +63,9 @@ class SupervisorLine:
     def end(self, timeout: float) -> None:
         """Ask the supervisor to end everything it started and itself, and see it go; only for who started it."""
         send_message(self._link, {"op": "end"})
-        if self._pid is None:
-            return
-        _await_end(self._pid, timeout)
-        self._link.close()
+        if self._process is not None:
+            self._process.await_end(timeout)
+            self._link.close()
 
     def abandon(self) -> None:
         """In a forked process: let go of the parent's line."""
@@ -69,46 +73,16 @@ class SupervisorLine:
 
     def _on_message(self, link: Link, message: Message, descriptors: Descriptors) -> None:
         token = field(message, "token", int)
-        ends = message["op"] in ("exited", "failed")
+        ends = message["op"] in ("exited", "failed", "settled")
         listener = self._listeners.pop(token, None) if ends else self._listeners.get(token)
         if listener is not None:
             listener(message)
 
     def _on_closed(self, link: Link, reason: str) -> None:
+        cause, tail = self._process.last_words() if self._process is not None else ("is gone", [])
         listeners, self._listeners = self._listeners, {}
         for token, listener in listeners.items():
-            listener(
-                {
-                    "op": "exited",
-                    "token": token,
-                    "pid": None,
-                    "code": None,
-                    "signal": None,
-                    "peak_kib": 0,
-                    "tail": [],
-                }
-            )
-
-
-def _await_end(pid: int, timeout: float) -> None:
-    """Reap the supervisor; one that does not end in time is killed, and the kernel ends its executors with it."""
-    import signal
-    from time import monotonic, sleep
-
-    deadline = monotonic() + timeout
-    pause = 0.001
-    while True:
-        try:
-            ended, _ = os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if ended:
-            return
-        if monotonic() > deadline:
-            kill_group(pid, signal.SIGKILL)
-            deadline += timeout
-        sleep(pause)
-        pause = min(0.02, pause * 1.5)
+            listener({"op": "orphaned", "token": token, "cause": f"the supervisor {cause}", "tail": tail})
 
 
 def start_supervisor(reactor: Reactor, executable: str | None = None) -> SupervisorLine:
@@ -121,13 +95,13 @@ def start_supervisor(reactor: Reactor, executable: str | None = None) -> Supervi
     is_own = executable is None or os.path.realpath(command) == os.path.realpath(sys.executable)
     boot = _BOOT.format(root=root, last=[] if is_own else _dependencies(), descriptor=theirs.fileno())
     try:
-        pid = os.posix_spawnp(command, [command, "-c", boot], {**os.environ, COOKIE: cookie})
+        process = Process([command, "-c", boot], {**os.environ, COOKIE: cookie})
     except (OSError, ValueError) as error:
         mine.close()
         raise LaunchFailed("start the supervisor", f"{command}: {error}", is_final=True) from None
     finally:
         theirs.close()
-    line = SupervisorLine(mine, reactor, pid=pid)
+    line = SupervisorLine(mine, reactor, process=process)
     send_message(line._link, {"op": "begin", "path": _import_path(root) if is_own else None, "cookie": cookie})
     return line
 

@@ -1,14 +1,13 @@
 """What executors and the supervisor of their machine say to each other: control frames over a socket pair.
 
-to the supervisor     begin {path, cookie}   fork {token, spec} + descriptor   kill {pid}
-from the supervisor   forked {token, pid}    failed {token, reason}
-                      output {token, text}   exited {token, pid, code, signal, peak_kib, tail}
+to the supervisor     begin {path, cookie}, fork {token, spec} with a descriptor, kill {pid}, settle {token}, end
+from the supervisor   forked {token, pid}, failed {token, reason}, output {token, text}, settled {token},
+                      exited {token, pid, code, signal, peak_kib, tail}
 """
 
 from __future__ import annotations
 
 import mmap
-import signal
 from collections.abc import Callable
 
 from softgrid._io.descriptors import Descriptors
@@ -59,13 +58,3 @@ class MessageReader:
             self._on_message(link, message, descriptors)
             start = stop
         link.partial = data[start:] if not link.closed else b""
-
-
-def cause_of_death(code: int | None, number: int | None) -> str:
-    """Say how a process ended, in words: ``killed by signal 9 (SIGKILL)``, ``exited with code 3``."""
-    if number is not None:
-        try:
-            return f"killed by signal {number} ({signal.Signals(number).name})"
-        except ValueError:
-            return f"killed by signal {number}"
-    return f"exited with code {code}"

@@ -107,6 +107,8 @@ class Supervisor:
         op = message["op"]
         if op == "fork" and len(descriptors) == 1:
             self._fork(link, message["token"], message["spec"], descriptors)
+        elif op == "settle":
+            self._settle(link, message["token"])
         elif op == "begin" and link is self._root:
             self._begin(message)
         elif op == "kill" and message["pid"] in self._children:
@@ -209,6 +211,13 @@ class Supervisor:
             text = data.decode(errors="replace")
             send_message(child.asker, {"op": "output", "token": child.token, "text": text})
         return True
+
+    def _settle(self, asker: Link, token: int) -> None:
+        """Pass on all that an asker's children have written so far, then say so."""
+        for child in self._children.values():
+            while child.asker is asker and self._read_output(child):
+                pass
+        send_message(asker, {"op": "settled", "token": token})
 
     def _reap(self) -> None:
         while True:

@@ -16,9 +16,9 @@ from typing import Any
 
 from softgrid._io.link import Link
 from softgrid._io.ports import is_local
+from softgrid._io.process import cause_of_death
 from softgrid._io.reactor import Reactor, Timer
 from softgrid._launch.local import SupervisorLine, start_supervisor
-from softgrid._launch.messages import cause_of_death
 from softgrid._model.errors import LaunchFailed, SoftgridError
 from softgrid._model.names import parse_name
 from softgrid._model.roles import Role
@@ -192,6 +192,7 @@ class Launching:
         spec = {
             "role": item["role"],
             "kwargs": item["kwargs"],
+            "path": item["path"],
             "address": self._address,
             "bind_host": self._bind_host,
             "rules": self._rules().as_dict(),
@@ -225,20 +226,19 @@ class Launching:
             self._on_output(spawn, event["text"])
         elif op == "failed":
             self._fail(spawn, "fork", event["reason"])
-        elif op == "exited":
-            spawn.cause = (
-                "the supervisor is gone, and it with it"
-                if event["pid"] is None
-                else cause_of_death(event["code"], event["signal"])
-            )
+        elif op in ("exited", "orphaned"):
             spawn.tail = event["tail"]
-            if spawn.on_cause is not None:
-                spawn.on_cause(spawn.cause)
-            elif spawn.name is None:
-                self._finish_failed(spawn)
-            else:
-                link = spawn.link
-                self._reactor.call_later(CAUSE_PATIENCE_S, lambda: link.close("its process is gone") if link else None)
+            self._on_death(spawn, event.get("cause") or cause_of_death(event["code"], event["signal"]))
+
+    def _on_death(self, spawn: Spawn, cause: str) -> None:
+        spawn.cause = cause
+        if spawn.on_cause is not None:
+            spawn.on_cause(cause)
+        elif spawn.name is None:
+            self._finish_failed(spawn)
+        else:
+            link = spawn.link
+            self._reactor.call_later(CAUSE_PATIENCE_S, lambda: link.close("its process is gone") if link else None)
 
     def _finish_failed(self, spawn: Spawn) -> None:
         """Tell why an executor did not come up, once both its link and its process have said what they know."""
@@ -247,7 +247,8 @@ class Launching:
         if isinstance(spawn.turned_away, LaunchFailed):
             self._fail(spawn, spawn.turned_away.step, spawn.turned_away.reason, is_final=True)
         else:
-            self._fail(spawn, "start", f"its process {spawn.cause} before it had joined")
+            subject = "" if spawn.cause.startswith("the ") else "its process "
+            self._fail(spawn, "start", f"{subject}{spawn.cause} before it had joined")
 
     def _fail(self, spawn: Spawn, step: str, reason: str, *, is_final: bool = False) -> None:
         if spawn.is_settled:
@@ -294,6 +295,22 @@ class Launching:
 
         spawn.on_cause = tell_once
         self._reactor.call_later(CAUSE_PATIENCE_S, lambda: tell_once(None))
+
+    def settle(self, on_settled: Callable[[], None]) -> None:
+        """Call back when all that the children have written so far has been logged."""
+        lines = [line for line in self._lines.values() if line.is_open] if self._children else []
+        waiting = len(lines)
+
+        def on_one() -> None:
+            nonlocal waiting
+            waiting -= 1
+            if not waiting:
+                on_settled()
+
+        for line in lines:
+            line.settle(on_one)
+        if not lines:
+            on_settled()
 
     def kill_children(self) -> None:
         """End the executors that were launched from here."""

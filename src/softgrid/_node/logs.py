@@ -89,6 +89,11 @@ class Logs:
             self.before_record()
         self.record(log_type, message, **more)
 
+    def record_if_said(self, log_type: str, message: str) -> None:
+        """Make a record of something printed, unless that is muted."""
+        if self.is_said(log_type):
+            self.record(log_type, message)
+
     def record(
         self,
         log_type: str,

@@ -172,7 +172,7 @@ class Membership:
             self._logs.forget(gone)
 
     def _departure(self, who: int) -> str:
-        return f"the receiver is gone: {self._tree.departure(NodeId(who)) or 'its connection broke'}"
+        return self._tree.departure(NodeId(who)) or "its connection broke"
 
     def _pass_left(self, name: str, reason: str) -> None:
         uplink = self._switch.uplink

@@ -90,7 +90,7 @@ class Node:
         self.reactor = Reactor(self._on_bug)
         self.tree: Tree[Link] = Tree(self.name, spec.role)
         self.segments = SegmentPool(self.reactor, segment_limit)
-        self.switch = Switch(self.tree, self.segments, self._on_unroutable)
+        self.switch = Switch(self.tree, self.segments, self.reactor.run_in_turn, self._on_unroutable)
         self.transfers = Transfers(self.tree, self.switch, self.reactor, self._on_uncollected)
         self.control = Control(self.switch, self.reactor, self.transfers.inflight, self.tree.node_id)
         self.logs = Logs(self.name, self.switch, self.reactor, self.control, spec.log_kwargs, open_sink)
@@ -229,7 +229,7 @@ class Node:
         refusal = {
             "op": "refused",
             "target": header.destination,
-            "reason": f"the receiver is gone: {known}" if known else why,
+            "reason": f"is gone: {known}" if known else why,
         }
         self.switch.send(Kind.REFUSED, header.source, header.message_id, Outbound(encode_control(refusal)))
 
@@ -270,23 +270,22 @@ class Node:
         if self.logs.before_record is not None:
             self.logs.before_record()
         below = [member.name for member in self.tree.direct()]
-        missing = len(below)
+        missing = len(below) + 1
 
-        def on_answer(found: Message | SoftgridError) -> None:
+        def on_one(found: object = None) -> None:
             nonlocal missing
             missing -= 1
             if not missing:
                 answer({})
 
         for name in below:
-            self.control.ask(name, {"op": "settle"}, on_answer)
-        if not below:
-            answer({})
+            self.control.ask(name, {"op": "settle"}, on_one)
+        self.launching.settle(on_one)
 
     def settle(self, timeout: float) -> None:
         """Wait until what the executors below have said so far is here."""
         waiter = Waiter()
-        self._on_settle({}, 0, lambda found: waiter.set())
+        self.reactor.run_in_turn(lambda: self._on_settle({}, 0, lambda found: waiter.set()))
         self.reactor.wait(waiter, timeout)
 
     def _on_execution_event(self, log_type: str, label: str) -> None:

@@ -79,7 +79,9 @@ class RelayedStream(io.TextIOBase):
                 self._lock.release()
 
     def flush(self) -> None:
-        return
+        """Pass on what has been printed so far, as long as that needs no waiting."""
+        if self._has_room():
+            self.flush_record()
 
     def flush_record(self) -> None:
         """Pass on what has been printed so far, a line that is not finished included."""
@@ -91,13 +93,14 @@ class RelayedStream(io.TextIOBase):
         text = "".join(self._gathered)
         self._gathered.clear()
         self._size = 0
-        if whole_lines and len(text) < MAX_RECORD:
-            end = text.rfind("\n") + 1
+        end = text.rfind("\n") + 1
+        if whole_lines and (end or len(text) < MAX_RECORD):
             rest = text[end:]
             text = text[:end]
             if rest:
                 self._gathered.append(rest)
                 self._size = len(rest)
-        for start in range(0, len(text), MAX_RECORD):
-            piece = text[start : start + MAX_RECORD]
+        while text:
+            end = text.rfind("\n", 0, MAX_RECORD) + 1 if len(text) > MAX_RECORD else len(text)
+            piece, text = text[: end or MAX_RECORD], text[end or MAX_RECORD :]
             self._record(self._log_type, piece[:-1] if piece.endswith("\n") else piece)

@@ -49,8 +49,13 @@ class Switch:
     """The crossing of all links of one executor."""
 
     def __init__(
-        self, tree: Tree[Link], segments: SegmentPool, on_refused: Callable[[Link, Header, str], None]
+        self,
+        tree: Tree[Link],
+        segments: SegmentPool,
+        run_in_turn: Callable[[Callable[[], None]], None],
+        on_refused: Callable[[Link, Header, str], None],
     ) -> None:
+        self._run_in_turn = run_in_turn
         self.segments = segments
         self._me: int = tree.node_id
         self._routes = tree.routes
@@ -81,7 +86,8 @@ class Switch:
         """
         source = self._me if source is None else source
         if destination == self._me:
-            self.deliver[kind](_NO_LINK, source, message_id, _as_received(outbound))
+            received = _as_received(outbound)
+            self._run_in_turn(lambda: self.deliver[kind](_NO_LINK, source, message_id, received))
             return None
         hop = self.hop_to(destination)
         return None if hop is None else self.send_over(hop, kind, destination, message_id, outbound, source)
@@ -172,7 +178,7 @@ class Switch:
                 self._deliver(link, kind, flags, source, message_id, view[position + HEADER_SIZE : stop])
             else:
                 self.dropped_frames += 1
-                self._on_refused(link, Header(*header), "there is no way to it from here")
+                self._on_refused(link, Header(*header), "is nowhere on the grid")
             position = stop
         if run_hop is not None:
             self._pass_on(link, run_hop, run_start, position)

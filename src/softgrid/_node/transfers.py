@@ -260,7 +260,7 @@ class Transfers:
             )
         shielded = self._reactor.shield()
         try:
-            memory = self._send_batch(batch, names, kwargs_list, fans)
+            memory = self._send_batch(batch, names, kwargs_list, fans, isinstance(spec.transfer_kwargs, Mapping))
         finally:
             self._reactor.unshield(shielded)
         if spec.collect:
@@ -296,6 +296,7 @@ class Transfers:
         names: list[str],
         kwargs_list: list[Kwargs],
         fans: list[list[str] | None],
+        is_one_call: bool,
     ) -> list[Waiter]:
         outgoing = Outgoing()
         prepared = _Prepared(self.encoder)
@@ -309,7 +310,7 @@ class Transfers:
                 else:
                     self._send_fan(batch, index, name, fan, prepared, outgoing)
             except SoftgridError as error:
-                if index == 0:  # nothing was sent: the whole transfer is at fault
+                if is_one_call and index == 0:  # nothing was sent: the whole transfer is at fault
                     raise
                 for slot in range(index, index + width):
                     batch.fill(slot, error)
@@ -431,16 +432,18 @@ class Transfers:
 
     def on_refused(self, message_id: int, target: int, reason: str) -> None:
         """A relay could not pass a call on."""
-        self.inflight.refuse(message_id, target, NoRoute(reason))
+        self.inflight.refuse(message_id, target, lambda name: NoRoute(f"{name} {reason}"))
         self._credit(message_id)
 
-    def on_gone(self, targets: set[int], reason_of: Callable[[int], str]) -> None:
+    def on_gone(self, targets: set[int], cause_of: Callable[[int], str]) -> None:
         """Executors are gone: nobody waits for them any longer."""
         self.encoder.forget(targets)
         for target in targets:
             for waiting in self._windows.forget(target):
                 waiting.outgoing.note_sent()
-        self.inflight.lose(targets, lambda target: PeerLost(f"{reason_of(target)}; the call may have run"))
+        self.inflight.lose(
+            targets, lambda name, target: PeerLost(f"{name} is gone: {cause_of(target)}; the call may have run")
+        )
 
 
 class _Prepared:

@@ -102,28 +102,36 @@ class InFlight:
         batch.fill(index, outcome)
         return True
 
-    def refuse(self, message_id: int, target: int | None, error: SoftgridError) -> None:
-        """A relay could not pass a call on to *target* (to any of a fan when None)."""
+    def refuse(self, message_id: int, target: int, error_for: Callable[[str], SoftgridError]) -> None:
+        """A relay could not pass a call on to *target*: its first receiver, or one of those it is bounced to."""
         slot = self._slots.pop(message_id, None)
         if slot is not None:
-            slot[0].fill(slot[1], error)
+            slot[0].fill(slot[1], error_for(slot[0].names[slot[1]]))
             return
         fan = self._fans.get(message_id)
         if fan is not None:
-            for each in [target] if target in fan[1] else self._targets(fan[1]) if target is None else []:
-                self.settle(message_id, each, error)
+            batch, slots = fan
+            for each in [target] if target in slots else self._targets(slots):
+                self.settle(message_id, each, error_for(batch.names[slots[each][0]]))
 
     @staticmethod
     def _targets(slots: dict[int, list[int]]) -> list[int]:
         return [target for target, indexes in slots.items() for _ in indexes]
 
-    def lose(self, targets: set[int], error_for: Callable[[int], SoftgridError]) -> int:
+    def lose(self, targets: set[int], error_for: Callable[[str, int], SoftgridError]) -> int:
         """Fail every call that depends on one of *targets*; gives how many."""
         lost = [(mid, slot[2]) for mid, slot in self._slots.items() if slot[2] in targets]
         lost += [(mid, each) for mid, fan in self._fans.items() for each in self._targets(fan[1]) if each in targets]
         for message_id, target in lost:
-            self.settle(message_id, target, error_for(target))
+            self.settle(message_id, target, error_for(self._name(message_id, target), target))
         return len(lost)
+
+    def _name(self, message_id: int, target: int) -> str:
+        slot = self._slots.get(message_id)
+        if slot is not None:
+            return slot[0].names[slot[1]]
+        batch, slots = self._fans[message_id]
+        return batch.names[slots[target][0]]
 
     def drop(self, batch: Batch) -> None:
         """Stop tracking what is left of *batch*."""

@@ -15,7 +15,7 @@ from softgrid._store.columns import FAILURES, Column, MalformedTable, decode_tex
 from softgrid._store.process_wide import paused_collection, wide_csv_fields
 from softgrid._store.table_writer import wrong_width
 
-BLOCK = 1 << 18
+BLOCK = 1 << 17
 """Bytes read at once. Values take about ten times the room of their text."""
 
 
@@ -55,15 +55,14 @@ class TableReader:
 
     def _read_block(self, size: int) -> str:
         """At least *size* bytes of whole lines, and no quoted field left open, or '' at the end."""
-        block = self._read_lines(size)
-        quotes = block.count('"')
-        while quotes % 2:
-            more = self._read_lines(size)
-            if not more:
+        parts = [self._read_lines(size)]
+        quotes = parts[0].count('"')
+        while quotes % 2:  # line by line: whole blocks could go on to end within a field
+            parts.append(self._read_lines(0))
+            if not parts[-1]:
                 break
-            quotes += more.count('"')
-            block += more
-        return block
+            quotes += parts[-1].count('"')
+        return "".join(parts)
 
     def _read_lines(self, size: int) -> str:
         raw = self._file.read(size) + self._file.readline()

@@ -190,6 +190,9 @@ def _names_bound_by(node: Any) -> list[str]:
 def compile_source(text: str) -> Callable[..., Any]:
     """Make a function from source text: an expression (a lambda), or definitions of which the last one counts."""
     namespace: dict[str, Any] = {"__name__": "softgrid_source", "__builtins__": __builtins__}
+    import textwrap
+
+    text = textwrap.dedent(text)
     try:
         function = eval(compile(text.strip(), "<softgrid source>", "eval"), namespace)
     except SyntaxError:

@@ -1,0 +1,87 @@
+"""A process that was started here: what it says and how it ends.
+
+Its output goes to memory, not to a pipe that somebody would have to read: it is asked for only when the process died
+unexpectedly.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from time import monotonic, sleep
+
+from softgrid._io.lifeline import kill_group
+
+TAIL_LINES = 20
+LAST_BREATH_S = 0.2
+
+
+class Process:
+    """A child process; raises OSError when it cannot be started."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._output = _open_memory()
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, self._output, 1),
+            (os.POSIX_SPAWN_DUP2, self._output, 2),
+        ]
+        try:
+            self.pid = os.posix_spawnp(command[0], command, environment, file_actions=actions)
+        except BaseException:
+            os.close(self._output)
+            raise
+        self._status: int | None = None
+
+    def _reap(self, deadline: float) -> bool:
+        """Wait for its end until *deadline*; by looking, since a pid of one's own child is nothing a poller watches."""
+        pause = 0.0005
+        while self._status is None:
+            try:
+                ended, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:  # reaped by somebody else
+                ended, status = self.pid, 0
+            if ended:
+                self._status = status
+            elif monotonic() > deadline:
+                return False
+            else:
+                sleep(pause)
+                pause = min(0.02, pause * 1.5)
+        return True
+
+    def await_end(self, timeout: float) -> None:
+        """See it end; one that does not in *timeout* seconds is killed."""
+        if not self._reap(monotonic() + timeout):
+            kill_group(self.pid, signal.SIGKILL)
+            self._reap(monotonic() + timeout)
+        os.close(self._output)
+
+    def last_words(self) -> tuple[str, list[str]]:
+        """Say how it ended and give the last lines it wrote."""
+        if not self._reap(monotonic() + LAST_BREATH_S):
+            return "does not answer any more", []
+        status = self._status or 0
+        size = os.lseek(self._output, 0, os.SEEK_END)
+        text = os.pread(self._output, 65536, max(0, size - 65536)).decode(errors="replace")
+        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        return cause_of_death(None if number else os.WEXITSTATUS(status), number), text.splitlines()[-TAIL_LINES:]
+
+
+def _open_memory() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("softgrid-output", os.MFD_CLOEXEC)
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def cause_of_death(code: int | None, number: int | None) -> str:
+    """Say how a process ended, in words: ``killed by signal 9 (SIGKILL)``, ``exited with code 3``."""
+    if number is not None:
+        try:
+            return f"killed by signal {number} ({signal.Signals(number).name})"
+        except ValueError:
+            return f"killed by signal {number}"
+    return f"exited with code {code}"
