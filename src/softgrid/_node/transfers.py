@@ -233,6 +233,7 @@ class Transfers:
         self.encoder = Encoder()
         self.inflight = InFlight()
         self._windows: SendWindows[_Waiting] = SendWindows()
+        self._room = threading.Lock()
 
     # -- out ------------------------------------------------------------------------------------------------------
 
@@ -313,7 +314,7 @@ class Transfers:
                 if is_one_call and index == 0:  # nothing was sent: the whole transfer is at fault
                     raise
                 for slot in range(index, index + width):
-                    batch.fill(slot, error)
+                    self._fill(batch, slot, error)
             index += width
         outgoing.flush_all()
         return outgoing.waiters()
@@ -327,17 +328,19 @@ class Transfers:
             self._switch.send(Kind.CALL, target, message_id, body)
             return
         if hop is None or hop.closed:
-            batch.fill(index, self._unreachable(name))
+            self._fill(batch, index, self._unreachable(name))
             return
         body = prepared.body_for(target)
         message_id = self.inflight.open(batch, index, target)
         bulk = body.size if body.size > THRESHOLD else 0
         queued = len(body.head) + body.size - bulk
-        if not self._windows.admit(target, message_id, queued, bulk):
-            outgoing.flush(hop)  # what was admitted before must be on its way before what waits can follow
-            outgoing.note_waiting()
-            self._windows.defer(target, message_id, queued, bulk, _Waiting(target, message_id, body, outgoing))
-            return
+        with self._room:
+            has_room = self._windows.admit(target, message_id, queued, bulk)
+            if not has_room:
+                outgoing.flush(hop)  # what was admitted before must be on its way before what waits can follow
+                outgoing.note_waiting()
+                self._windows.defer(target, message_id, queued, bulk, _Waiting(target, message_id, body, outgoing))
+                return
         if body.size <= THRESHOLD and len(body.head) <= THRESHOLD:
             outgoing.add(hop, frame(1, target, self._tree.node_id, message_id, prepared.joined(body)))
             return
@@ -361,7 +364,7 @@ class Transfers:
         hop = self._switch.hop_to(target)
         if (hop is None or hop.closed) and target != self._tree.node_id:
             for index in range(start, start + len(fan)):
-                batch.fill(index, self._unreachable(name))
+                self._fill(batch, index, self._unreachable(name))
             return
         body = prepared.bounced_body(fan)
         message_id = self.inflight.open_fan(batch, start, [node_id(leaf) for leaf in fan])
@@ -370,6 +373,10 @@ class Transfers:
         waiter = self._switch.send(Kind.CALL, target, message_id, body)
         if waiter is not None:
             outgoing.memory.append(waiter)
+
+    def _fill(self, batch: Batch, index: int, error: SoftgridError) -> None:
+        """Fill a slot from the thread that sends; results fill the others in the reactor's turn, and so does this."""
+        self._reactor.run_in_turn(lambda: batch.fill(index, error))
 
     def _unreachable(self, name: str) -> SoftgridError:
         try:
@@ -423,7 +430,9 @@ class Transfers:
 
     def _credit(self, message_id: int) -> None:
         """A call is over: send what waited for the room that it took."""
-        for waiting in self._windows.credit(message_id):
+        with self._room:
+            fitting = self._windows.credit(message_id)
+        for waiting in fitting:
             if self.inflight.is_open(waiting.message_id):
                 self._switch.send(Kind.CALL, waiting.target, waiting.message_id, waiting.body)
             else:  # given up meanwhile
@@ -439,7 +448,9 @@ class Transfers:
         """Executors are gone: nobody waits for them any longer."""
         self.encoder.forget(targets)
         for target in targets:
-            for waiting in self._windows.forget(target):
+            with self._room:
+                waiting_for_it = self._windows.forget(target)
+            for waiting in waiting_for_it:
                 waiting.outgoing.note_sent()
         self.inflight.lose(
             targets, lambda name, target: PeerLost(f"{name} is gone: {cause_of(target)}; the call may have run")

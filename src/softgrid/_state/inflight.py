@@ -85,9 +85,8 @@ class InFlight:
         """Take an answer; False when nobody waits for it any more or it is not from whom it should be."""
         slot = self._slots.get(message_id)
         if slot is not None:
-            if slot[2] != source:
+            if slot[2] != source or self._slots.pop(message_id, None) is None:
                 return False
-            del self._slots[message_id]
             slot[0].fill(slot[1], outcome)
             return True
         fan = self._fans.get(message_id)
@@ -98,7 +97,7 @@ class InFlight:
         if not slots[source]:
             del slots[source]
         if not slots:
-            del self._fans[message_id]
+            self._fans.pop(message_id, None)
         batch.fill(index, outcome)
         return True
 
@@ -120,8 +119,10 @@ class InFlight:
 
     def lose(self, targets: set[int], error_for: Callable[[str, int], SoftgridError]) -> int:
         """Fail every call that depends on one of *targets*; gives how many."""
-        lost = [(mid, slot[2]) for mid, slot in self._slots.items() if slot[2] in targets]
-        lost += [(mid, each) for mid, fan in self._fans.items() for each in self._targets(fan[1]) if each in targets]
+        lost = [(mid, slot[2]) for mid, slot in list(self._slots.items()) if slot[2] in targets]
+        lost += [
+            (mid, each) for mid, fan in list(self._fans.items()) for each in self._targets(fan[1]) if each in targets
+        ]
         for message_id, target in lost:
             self.settle(message_id, target, error_for(self._name(message_id, target), target))
         return len(lost)
@@ -135,10 +136,10 @@ class InFlight:
 
     def drop(self, batch: Batch) -> None:
         """Stop tracking what is left of *batch*."""
-        for message_id in [mid for mid, slot in self._slots.items() if slot[0] is batch]:
-            del self._slots[message_id]
-        for message_id in [mid for mid, fan in self._fans.items() if fan[0] is batch]:
-            del self._fans[message_id]
+        for message_id in [mid for mid, slot in list(self._slots.items()) if slot[0] is batch]:
+            self._slots.pop(message_id, None)
+        for message_id in [mid for mid, fan in list(self._fans.items()) if fan[0] is batch]:
+            self._fans.pop(message_id, None)
 
     def __len__(self) -> int:
         return len(self._slots) + sum(len(self._targets(slots)) for _, slots in self._fans.values())

@@ -105,7 +105,7 @@ def managers_with_workers(tree: Tree[Any]) -> tuple[list[str], list[list[str]]]:
     """Give the managers below and, for each, the workers below it."""
     managers = tree.names("manager")
     workers: dict[str, list[str]] = {manager: [] for manager in managers}
-    for member in tree.members.values():
+    for member in tree.below():
         if member.role == "worker" and member.upgrid in workers:
             workers[member.upgrid].append(member.name)
     return managers, [workers[manager] for manager in managers]

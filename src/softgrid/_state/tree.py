@@ -101,7 +101,7 @@ class Tree(Generic[Hop]):
         gone = self.members.get(node_id(name))
         if gone is None:
             return []
-        below = [member for member in self.members.values() if name in member.path]
+        below = [member for member in self.below() if name in member.path]
         for member in (gone, *below):
             del self.members[member.node_id]
             del self.routes[member.node_id]
@@ -123,13 +123,17 @@ class Tree(Generic[Hop]):
         """Give the executor of that name if it is below this one."""
         return self.members.get(node_id(name))
 
+    def below(self) -> list[Member[Hop]]:
+        """All executors below this one, in the order in which they were acknowledged; a copy, for any thread."""
+        return list(self.members.values())
+
     def names(self, role: Role) -> list[str]:
         """Names of all executors of *role* below this one, in the order in which they were acknowledged."""
-        return [member.name for member in self.members.values() if member.parsed.role == role]
+        return [member.name for member in self.below() if member.parsed.role == role]
 
     def direct(self) -> list[Member[Hop]]:
         """The executors directly below this one."""
-        return [member for member in self.members.values() if member.path[-1] == self.name]
+        return [member for member in self.below() if member.path[-1] == self.name]
 
     def knows(self, name: str) -> bool:
         """Whether that name is this executor, below it, or on its path."""
@@ -156,7 +160,7 @@ class Tree(Generic[Hop]):
     def check_invariants(self) -> None:
         """Raise AssertionError when the tree contradicts itself; for tests."""
         assert set(self.members) == set(self.routes)
-        for member in self.members.values():
+        for member in self.below():
             assert self.name in member.path, f"{member.name} is not below {self.name}"
             assert member.upgrid == self.name or node_id(member.upgrid) in self.members
             assert self.routes[member.node_id] is member.hop
