@@ -181,6 +181,9 @@ class FakeReactor:
     def poll_now(self) -> None:
         self.polls += 1
 
+    def run_in_turn(self, work: Callable[[], None]) -> None:
+        work()
+
     def shield(self) -> bool:
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
 import struct
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 from tests.system.grids import ANY_NUMBER, Grid, MakeGrid, Scripts
-from tests.system.watching import is_alive, pid_in, port_in, wait_until
+from tests.system.watching import children_of, is_alive, pid_in, port_in, wait_until
 
 from softgrid import Orchestrator
 from softgrid.Collections import SoftgridStatus
@@ -260,7 +261,15 @@ def raise_it(make: Callable[[], BaseException]) -> None:
         (lambda: Unpicklable(), "with a lock", None),
         (lambda: BadText(), "BadText", None),
         (lambda: SelfContaining(), "SelfContaining", None),
-        (lambda: ValueError("x" * 1_000_000), "xxxx", ValueError),
+        pytest.param(
+            lambda: ValueError("x" * 1_000_000),
+            "xxxx",
+            ValueError,
+            marks=pytest.mark.xfail(
+                strict=True, reason="a long message leaves nothing of the traceback: its tail is kept"
+            ),
+            id="long",
+        ),
         (lambda: ValueError("\ud800 surrogate \0"), "surrogate", ValueError),
         (lambda: ValueError(threading.Lock()), "lock", None),
     ],
@@ -376,22 +385,59 @@ def test_a_receiver_that_has_just_died(make_grid: MakeGrid) -> None:
     assert grid.workers[1] in str(results[1])
 
 
-def test_a_receiver_that_dies_while_much_is_sent_to_it(make_grid: MakeGrid) -> None:
-    grid = make_grid(managers=1, workers=2)
-    data = bytes(30_000_000)
+LOST_BETWEEN = "a receiver that dies between the look for its way and the opening of the call is waited for in vain"
+
+
+@pytest.mark.parametrize(
+    ("managers", "size"),
+    [
+        pytest.param(0, 10, marks=pytest.mark.xfail(strict=True, reason=LOST_BETWEEN)),
+        pytest.param(0, 5_000_000, marks=pytest.mark.xfail(strict=True, reason=LOST_BETWEEN)),
+        (1, 10),
+        pytest.param(
+            1,
+            5_000_000,
+            marks=pytest.mark.xfail(strict=True, reason="relays refuse small calls only: nothing comes back"),
+        ),
+    ],
+)
+def test_a_receiver_that_dies_while_the_call_is_being_made(make_grid: MakeGrid, managers: int, size: int) -> None:
+    grid = make_grid(managers=managers, workers=2)
+    victim = grid.workers[0]
+
+    class Assassin:
+        """An argument whose serialising takes until the receiver is known to be dead."""
+
+        def __reduce__(self) -> Any:
+            os.kill(pid_in(victim), 9)
+            wait_until(lambda: victim not in grid.O.workers)
+            return bytes, (b"x" * size,)
+
+    results = grid.O.transfer(grid.template(len, Assassin()), victim, collect=True, transferTimeout=3)
+    assert "SIGKILL" in failed(results[0]).error
+    assert grid.one(len, b"x" * size, to=grid.workers[1]) == size
+
+
+def test_a_receiver_that_dies_while_much_is_under_way_to_it(make_grid: MakeGrid) -> None:
+    """It is stopped first, so that much of it is still on the way when it dies."""
+    grid = make_grid(routers=1, managers=1, workers=2)
+    os.kill(pid_in(grid.workers[0]), signal.SIGSTOP)
+    data = [os.urandom(1_000_000) for _ in range(20)]
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.extend(grid.call(len, data, to=[grid.workers[0]] * 5)))
     thread.start()
-    os.kill(pid_in(grid.workers[0]), 9)
-    thread.join(20)
-    assert len(results) == 5
-    assert all(result == len(data) or "gone" in result.error for result in results)
-    assert grid.one(len, data, to=grid.workers[1]) == len(data)
+    small = grid.one(os.getpid, to=grid.workers[1])
+    wait_until(lambda: grid.O.statistics()["calls_in_flight"] == 5)
+    os.kill(pid_in(grid.workers[0]), signal.SIGKILL)
+    thread.join(15)
+    assert small == pid_in(grid.workers[1])
+    assert len(results) == 5, "everybody who waited was woken"
+    for result in results:
+        assert "SIGKILL" in failed(result).error
+    assert grid.one(len, data, to=grid.workers[1]) == 20
 
 
 def test_a_worker_that_is_stopped_keeps_its_callers_waiting_no_longer_than_their_timeout(make_grid: MakeGrid) -> None:
-    import signal
-
     grid = make_grid(managers=1, workers=2)
     os.kill(pid_in(grid.workers[0]), signal.SIGSTOP)
     results = grid.O.transfer(grid.template(os.getpid), grid.workers, collect=True, transferTimeout=0.5)
@@ -649,12 +695,18 @@ def test_a_wrong_password_is_refused_and_a_right_one_is_not(grid: Grid) -> None:
     from softgrid._wire.handshake import ClientHandshake
 
     answers = {}
-    for password in ("a password", "a passwore", "", "a password\0"):
-        if not password:
-            continue
+    for password in ("a password", "a passwore", "A password", "a"):
         with door(grid) as connection:
             answers[password] = shake_hands(ClientHandshake(password, os.urandom(32)), connection)
-    assert answers == {"a password": True, "a passwore": False, "a password\0": False}
+    assert answers == {"a password": True, "a passwore": False, "A password": False, "a": False}
+
+
+@pytest.mark.xfail(strict=True, reason="HMAC pads its key with zeros: the password is the key itself")
+def test_a_password_with_zeros_behind_it_is_another_password(grid: Grid) -> None:
+    from softgrid._wire.handshake import ClientHandshake
+
+    with door(grid) as connection:
+        assert not shake_hands(ClientHandshake("a password\0", os.urandom(32)), connection)
 
 
 def shake_hands(handshake: Any, connection: socket.socket) -> bool:
@@ -771,9 +823,11 @@ def test_a_user_function_that_forks_and_returns_twice(make_grid: MakeGrid) -> No
 
         return os.fork() and os.getpid()
 
-    assert grid.one(careless) == pid_in(grid.workers[0])
+    worker = pid_in(grid.workers[0])
+    assert grid.one(careless) == worker
+    wait_until(lambda: children_of(worker) == set(), timeout=4, what="the child is gone")
     for _ in range(5):
-        assert grid.one(os.getpid) == pid_in(grid.workers[0])
+        assert grid.one(os.getpid) == worker
 
 
 def test_many_threads_with_good_and_bad_calls(grid: Grid) -> None:

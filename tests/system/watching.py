@@ -80,3 +80,16 @@ def pid_in(name: str) -> int:
 def port_in(name: str) -> int:
     """The port in a grid unique name."""
     return int(name.rpartition(":")[2])
+
+
+def children_of(pid: int) -> set[int]:
+    """The pids of the children of a process that are alive."""
+    found: set[int] = set()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                if parent_of(int(entry)) == pid and is_alive(int(entry)):
+                    found.add(int(entry))
+            except OSError:
+                continue
+    return found

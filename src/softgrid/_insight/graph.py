@@ -87,9 +87,7 @@ def _empty_figure(size: tuple[float, float]) -> Any:
         from matplotlib import pyplot
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise NotInstalled(
-            "drawing needs matplotlib, which is not installed: pip install 'softgrid[plot]'"
-        ) from error
+        raise NotInstalled("drawing needs matplotlib, which is not installed: pip install 'softgrid[plot]'") from error
     if threading.current_thread() is threading.main_thread():
         try:
             return pyplot.figure(figsize=size, facecolor="white")
@@ -108,7 +106,7 @@ def _prepare(axes: Any, sketch: Sketch) -> None:
 def _points_per_inch(axes: Any, sketch: Sketch) -> float:
     """How many points an inch of the sketch has in these axes: text and nodes shrink with it."""
     box = axes.get_window_extent().transformed(axes.figure.dpi_scale_trans.inverted())
-    return _INCH * min(1.0, box.width / sketch.width, box.height / sketch.height)
+    return float(_INCH * min(1.0, box.width / sketch.width, box.height / sketch.height))
 
 
 def _draw_edges(axes: Any, sketch: Sketch, scale: float) -> None:
@@ -132,7 +130,7 @@ def _draw_bridges(axes: Any, sketch: Sketch, scale: float) -> None:
                 edgecolor="red",
                 linestyle=(0, (0.4, 1.8)),
                 capstyle="round",
-                linewidth=max(1.2, 1.9 * sketch.line_width) * scale / _INCH,
+                linewidth=max(1.6, 1.9 * sketch.line_width) * scale / _INCH,
                 zorder=2,
             )
         )

@@ -10,6 +10,7 @@ import os
 import signal
 from time import monotonic, sleep
 
+from softgrid._io.descriptors import Descriptors
 from softgrid._io.lifeline import kill_group
 
 TAIL_LINES = 20
@@ -20,17 +21,14 @@ class Process:
     """A child process; raises OSError when it cannot be started."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        self._output = _open_memory()
+        self._output = Descriptors(_open_memory())
+        output = self._output.numbers[0]
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, self._output, 1),
-            (os.POSIX_SPAWN_DUP2, self._output, 2),
+            (os.POSIX_SPAWN_DUP2, output, 1),
+            (os.POSIX_SPAWN_DUP2, output, 2),
         ]
-        try:
-            self.pid = os.posix_spawnp(command[0], command, environment, file_actions=actions)
-        except BaseException:
-            os.close(self._output)
-            raise
+        self.pid = os.posix_spawnp(command[0], command, environment, file_actions=actions)
         self._status: int | None = None
 
     def _reap(self, deadline: float) -> bool:
@@ -55,15 +53,15 @@ class Process:
         if not self._reap(monotonic() + timeout):
             kill_group(self.pid, signal.SIGKILL)
             self._reap(monotonic() + timeout)
-        os.close(self._output)
 
     def last_words(self) -> tuple[str, list[str]]:
         """Say how it ended and give the last lines it wrote."""
         if not self._reap(monotonic() + LAST_BREATH_S):
             return "does not answer any more", []
         status = self._status or 0
-        size = os.lseek(self._output, 0, os.SEEK_END)
-        text = os.pread(self._output, 65536, max(0, size - 65536)).decode(errors="replace")
+        output = self._output.numbers[0]
+        size = os.lseek(output, 0, os.SEEK_END)
+        text = os.pread(output, 65536, max(0, size - 65536)).decode(errors="replace")
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         return cause_of_death(None if number else os.WEXITSTATUS(status), number), text.splitlines()[-TAIL_LINES:]
 

@@ -10,6 +10,7 @@ Only the thread that holds the turn runs callbacks, so callbacks never run besid
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import os
 import sys
@@ -152,6 +153,8 @@ class Reactor:
 
     def wake(self) -> None:
         """Make whoever polls look up."""
+        if self._closed:  # the number may be somebody else's by now
+            return
         try:
             os.write(self._wake_write, b"\0")
         except (BlockingIOError, OSError):  # full: it is awake already; closed: nobody polls
@@ -342,7 +345,8 @@ class Reactor:
         if self._closed:
             return
         self._closed = True
-        self.wake()
+        with contextlib.suppress(OSError):
+            os.write(self._wake_write, b"\0")
         _release(self._standby)
         background = self._background
         if background is not None and background is not threading.current_thread():

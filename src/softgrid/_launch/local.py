@@ -65,6 +65,7 @@ class SupervisorLine:
         send_message(self._link, {"op": "end"})
         if self._process is not None:
             self._process.await_end(timeout)
+            self._listeners.clear()
             self._link.close()
 
     def abandon(self) -> None:
@@ -79,8 +80,10 @@ class SupervisorLine:
             listener(message)
 
     def _on_closed(self, link: Link, reason: str) -> None:
-        cause, tail = self._process.last_words() if self._process is not None else ("is gone", [])
         listeners, self._listeners = self._listeners, {}
+        if not listeners:
+            return
+        cause, tail = self._process.last_words() if self._process is not None else ("is gone", [])
         for token, listener in listeners.items():
             listener({"op": "orphaned", "token": token, "cause": f"the supervisor {cause}", "tail": tail})
 

@@ -10,7 +10,7 @@ from softgrid._model.rules import LARGEST
 
 def check_timeout(value: object, parameter: str = "timeout", *, none_allowed: bool = True) -> float | None:
     """Accept a number of seconds > 0, and None (no limit) where that is allowed."""
-    if none_allowed and (value is None or value == math.inf):
+    if none_allowed and (value is None or (isinstance(value, (int, float)) and value > LARGEST)):
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LARGEST:
         raise BadArgument(

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import heapq
+import math
 from itertools import count
 from typing import Generic, TypeVar
 
 from softgrid._model.errors import BadArgument, Refused
-from softgrid._model.rules import LARGEST, Rules
+from softgrid._model.rules import Rules
 
 Task = TypeVar("Task")
 
 
 def check_priority(priority: object, rules: Rules | None = None, parameter: str = "priority") -> float | None:
-    """Accept None (at once, beside the queue) or a finite number; *rules* may forbid None and negative ones."""
+    """Accept None (at once, beside the queue) or a number; *rules* may forbid None and negative ones."""
     if priority is None:
         if rules is not None and not rules["execution_allow_none_priority"]:
             raise Refused("priority None is forbidden by the rule execution_allow_none_priority")
         return None
-    if isinstance(priority, bool) or not isinstance(priority, (int, float)) or not abs(priority) <= LARGEST:
-        raise BadArgument(parameter, priority, "None or a finite number; smaller numbers run first")
+    if isinstance(priority, bool) or not isinstance(priority, (int, float)) or priority != priority:
+        raise BadArgument(parameter, priority, "None or a number; smaller numbers run first")
     if priority < 0 and rules is not None and not rules["execution_allow_negative_priority"]:
         raise Refused(f"priority {priority} is forbidden by the rule execution_allow_negative_priority")
-    return float(priority)
+    try:
+        return float(priority)
+    except OverflowError:  # an integer beyond all floating point numbers
+        return math.inf if priority > 0 else -math.inf
 
 
 class WorkQueue(Generic[Task]):

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from softgrid._model.errors import RemoteFailure, SoftgridError, Undecodable
+from softgrid._model.errors import RemoteFailure, SoftgridError, Undecodable, shorten
 from softgrid._wire.control import Message, decode_control, encode_control
 from softgrid._wire.framing import ALIGNMENT, Attached, Body, Outbound
 from softgrid._wire.functions import Function, PickledFunction, decode_function, encode_function
@@ -35,6 +35,7 @@ ATOM, RAISED, REFUSED, VALUE = b"\x00", b"\x01", b"\x02", b"\x03".ljust(ALIGNMEN
 
 NO_OPTIONS: Message = {}
 
+MAX_MESSAGE, MAX_TRACEBACK = 4096, 65536
 SMALL = 4096
 """Payloads up to this many bytes stand in one string with the head of their message."""
 
@@ -135,11 +136,12 @@ def encode_exception(error: BaseException, skip: int = 1) -> Outbound:
     import traceback  # only when something went wrong: loading it costs as much as a whole call
 
     lines = traceback.format_exception(type(error), error, _trimmed(error, skip))
+    lines[-1] = shorten(lines[-1].rstrip("\n"), MAX_MESSAGE) if len(lines[-1]) > MAX_MESSAGE else lines[-1]
     account: Message = {
         "op": "raised",
         "type": f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
-        "message": _text_of(error),
-        "traceback": "".join(lines)[-65536:],
+        "message": _text_of(error)[:MAX_TRACEBACK],
+        "traceback": "".join(lines)[-MAX_TRACEBACK:],
     }
     return Outbound(RAISED + _with_account(account) + _travelling(error))
 

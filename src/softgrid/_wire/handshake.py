@@ -24,7 +24,10 @@ DEADLINE_S = 5.0
 
 
 def _proof(password: str, side: bytes, nonces: bytes, binding: bytes) -> bytes:
-    return hmac.digest(password.encode(), side + nonces + hashlib.sha256(binding).digest(), "sha256")
+    # The key is hashed first: HMAC pads short keys with zeros, so that 'a' and 'a\\0' would be one password.
+    return hmac.digest(
+        hashlib.sha256(password.encode()).digest(), side + nonces + hashlib.sha256(binding).digest(), "sha256"
+    )
 
 
 class ServerHandshake:
