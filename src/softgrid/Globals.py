@@ -21,6 +21,7 @@ making the Orchestrator. Each rule:
 from __future__ import annotations
 
 import copy
+import re
 import sys
 import warnings
 from datetime import datetime, timezone
@@ -38,6 +39,7 @@ RULES: dict[str, Any] = copy.deepcopy(DEFAULTS)
 maxint: int = sys.maxsize
 INTERACTIVE_MODE: bool = hasattr(sys, "ps1") or bool(sys.flags.interactive) or "ipykernel" in sys.modules
 
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029]")
 _OWN_TYPES = {
     "execution_started": ("EXECUTION STARTED", 5),
     "execution_finished": ("EXECUTION FINISHED", 5),
@@ -124,6 +126,4 @@ class Logger(SingleLogger):  # type: ignore[misc]
 
 def _printable(text: str) -> str:
     """Make control characters visible, so that a log line from elsewhere cannot steer the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

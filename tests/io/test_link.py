@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -33,10 +33,21 @@ def reactor() -> Iterator[Reactor]:
 
 
 @pytest.fixture
-def end(reactor: Reactor) -> Iterator[LinkEnd]:
-    made = LinkEnd(reactor)
-    yield made
-    made.close()
+def make_end(reactor: Reactor) -> Iterator[Callable[..., LinkEnd]]:
+    made: list[LinkEnd] = []
+
+    def make(**options: Any) -> LinkEnd:
+        made.append(LinkEnd(reactor, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def end(make_end: Callable[..., LinkEnd]) -> LinkEnd:
+    return make_end()
 
 
 class Bulk:
@@ -305,8 +316,8 @@ def test_a_link_is_full_beyond_its_high_water(end: LinkEnd) -> None:
     assert not end.link.is_full
 
 
-def test_nothing_is_read_for_a_full_link_until_it_has_drained(reactor: Reactor, end: LinkEnd) -> None:
-    source = LinkEnd(reactor)
+def test_nothing_is_read_for_a_full_link_until_it_has_drained(reactor: Reactor, end: LinkEnd, make_end: Any) -> None:
+    source = make_end()
     size = end.fill()
     source.link.pause_for(end.link)
     source.peer.send(b"waits")
@@ -314,11 +325,10 @@ def test_nothing_is_read_for_a_full_link_until_it_has_drained(reactor: Reactor, 
     assert source.received == b""
     end.take(size)
     turn_until(reactor, lambda: source.received == b"waits")
-    source.close()
 
 
-def test_a_paused_link_still_writes(reactor: Reactor, end: LinkEnd) -> None:
-    source = LinkEnd(reactor)
+def test_a_paused_link_still_writes(reactor: Reactor, end: LinkEnd, make_end: Any) -> None:
+    source = make_end()
     end.fill()
     source.link.pause_for(end.link)
     source.link.send(b"x" * 3_000_000)
@@ -326,11 +336,10 @@ def test_a_paused_link_still_writes(reactor: Reactor, end: LinkEnd) -> None:
     source.peer.send(b"waits")
     turn_until_idle(reactor)
     assert source.received == b""
-    source.close()
 
 
-def test_a_link_that_feeds_two_full_ones_waits_for_both(reactor: Reactor, end: LinkEnd) -> None:
-    source, second = LinkEnd(reactor), LinkEnd(reactor)
+def test_a_link_that_feeds_two_full_ones_waits_for_both(reactor: Reactor, end: LinkEnd, make_end: Any) -> None:
+    source, second = make_end(), make_end()
     sizes = [each.fill() for each in (end, second)]
     for each in (end, second):
         source.link.pause_for(each.link)
@@ -340,42 +349,37 @@ def test_a_link_that_feeds_two_full_ones_waits_for_both(reactor: Reactor, end: L
     assert source.received == b""
     second.take(sizes[1])
     turn_until(reactor, lambda: source.received == b"waits")
-    source.close()
-    second.close()
 
 
 @pytest.mark.parametrize("state", ["empty", "closed"])
-def test_there_is_no_pause_for_a_link_that_is_not_full(reactor: Reactor, end: LinkEnd, state: str) -> None:
-    source = LinkEnd(reactor)
+def test_there_is_no_pause_for_a_link_that_is_not_full(reactor: Reactor, end: LinkEnd, state: str, make_end: Any) -> None:
+    source = make_end()
     if state == "closed":
         end.fill()
         end.link.close()
     source.link.pause_for(end.link)
     source.peer.send(b"comes")
     turn_until(reactor, lambda: source.received == b"comes")
-    source.close()
 
 
-def test_the_end_of_a_full_link_ends_the_pause(reactor: Reactor, end: LinkEnd) -> None:
-    source = LinkEnd(reactor)
+def test_the_end_of_a_full_link_ends_the_pause(reactor: Reactor, end: LinkEnd, make_end: Any) -> None:
+    source = make_end()
     end.fill()
     source.link.pause_for(end.link)
     source.peer.send(b"waits")
     end.peer.close()
     turn_until(reactor, lambda: source.received == b"waits")
     assert end.closings == ["end of stream"]
-    source.close()
 
 
-def test_a_paused_link_that_is_closed_is_not_woken_again(reactor: Reactor, end: LinkEnd) -> None:
-    source = LinkEnd(reactor)
+def test_a_paused_link_that_is_closed_is_not_woken_again(reactor: Reactor, end: LinkEnd, make_end: Any) -> None:
+    source = make_end()
     size = end.fill()
     source.link.pause_for(end.link)
     source.link.close()
     end.take(size)
     turn_until_idle(reactor)
     assert source.closings == ["closed here"]
-    source.close()
 
 
 @pytest.mark.xfail(
@@ -383,15 +387,12 @@ def test_a_paused_link_that_is_closed_is_not_woken_again(reactor: Reactor, end: 
     reason="BUG: POLLHUP is told whatever the mask, and a paused link does not look at it: one core "
     "spins until the full link has drained",
 )
-def test_a_paused_link_whose_other_end_is_gone_does_not_spin(reactor: Reactor, end: LinkEnd) -> None:
-    source = LinkEnd(reactor)
+def test_a_paused_link_whose_other_end_is_gone_does_not_spin(reactor: Reactor, end: LinkEnd, make_end: Any) -> None:
+    source = make_end()
     end.fill()
     source.link.pause_for(end.link)
     source.peer.close()
-    try:
-        turn_until_idle(reactor, limit=100)
-    finally:
-        source.close()
+    turn_until_idle(reactor, limit=100)
 
 
 # -- the end --------------------------------------------------------------------------------------
@@ -459,8 +460,8 @@ def test_its_repr_says_in_which_state_it_is(end: LinkEnd) -> None:
     reason="BUG: closing clears the queue and with it the waiters that stand in it: when the other end "
     "goes after the last frame was drawn, the sender waits for ever",
 )
-def test_closing_lets_go_who_waits_for_the_last_bytes_of_a_bulk_message(reactor: Reactor) -> None:
-    end = LinkEnd(reactor, buffer_size=4096)
+def test_closing_lets_go_who_waits_for_the_last_bytes_of_a_bulk_message(reactor: Reactor, make_end: Any) -> None:
+    end = make_end(buffer_size=4096)
     waiter = end.link.send_stream(1, iter(Bulk(b"A", 1)))
     turn_until_idle(reactor)
     assert not waiter.done

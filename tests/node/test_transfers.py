@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -402,8 +403,7 @@ def ends_of(frames: list[tuple[Header, bytes]]) -> list[int]:
     "the stream of a large one to the same executor (Switch._pass_on does the same): order is lost",
 )
 def test_a_small_call_does_not_overtake_a_large_one_to_the_same_executor() -> None:
-    with a_reactor() as reactor:
-        end = LinkEnd(reactor)
+    with a_reactor() as reactor, closing(LinkEnd(reactor)) as end:
         sending = Sending(_Watching(reactor), to_a=end.link)
         large = {"function": "f", "args": (np.zeros(2_000_000, dtype=np.uint8),)}
         sending.transfer([A1, A1], [large, {"function": "f"}], collect=False)
@@ -412,7 +412,6 @@ def test_a_small_call_does_not_overtake_a_large_one_to_the_same_executor() -> No
             data += end.take(1)
             data += _available(end)
         assert ends_of(whole_frames(data)) == [1, 2]
-        end.close()
 
 
 class _Watching:
@@ -420,6 +419,7 @@ class _Watching:
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
+        self.while_waiting: Any = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)

@@ -250,6 +250,18 @@ def test_a_name_taken_while_its_file_was_written_undoes_the_file(store: FileStor
     assert os.listdir(tmp_path / "temporary") == ["b"]
 
 
+def test_a_name_that_moved_on_while_it_was_popped_stays(store: FileStore) -> None:
+    def slow(path: str) -> str:
+        store.add("f", "b", "theirs")
+        return Path(path).read_text()
+
+    store.add("f", "a", "mine", reader=slow)
+    with pytest.raises(Missing):
+        store.pop("f", delete=True)
+    assert store.get("f") == "theirs"
+    assert store.names() == ("f",)
+
+
 def test_what_a_store_holds_can_be_seen(store: FileStore) -> None:
     store.add("f", "a", "text")
     assert store.statistics().kept == len(store) == 1
