@@ -7,8 +7,9 @@ orchestrator Top ┬ manager A ┬ worker A1
 
 from __future__ import annotations
 
-from softgrid._state.tree import Tree
 from tests.harness.names import ORCHESTRATOR, a_name
+
+from softgrid._state.tree import Tree
 
 TOP = ORCHESTRATOR
 A, B = a_name("manager", "A"), a_name("manager", "B")

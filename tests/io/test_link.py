@@ -8,12 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-
-from softgrid._io import link as link_module
-from softgrid._io.descriptors import Descriptors
-from softgrid._io.link import HIGH_WATER, LOW_WATER, Link
-from softgrid._io.reactor import Reactor, Waiter
-from softgrid._model.errors import Undecodable
 from tests.harness.sockets import (
     PATIENCE_S,
     LinkEnd,
@@ -22,6 +16,12 @@ from tests.harness.sockets import (
     turn_until,
     turn_until_idle,
 )
+
+from softgrid._io import link as link_module
+from softgrid._io.descriptors import Descriptors
+from softgrid._io.link import HIGH_WATER, LOW_WATER, Link
+from softgrid._io.reactor import Reactor, Waiter
+from softgrid._model.errors import Undecodable
 
 FRAME = 64 * 1024
 
@@ -352,7 +352,9 @@ def test_a_link_that_feeds_two_full_ones_waits_for_both(reactor: Reactor, end: L
 
 
 @pytest.mark.parametrize("state", ["empty", "closed"])
-def test_there_is_no_pause_for_a_link_that_is_not_full(reactor: Reactor, end: LinkEnd, state: str, make_end: Any) -> None:
+def test_there_is_no_pause_for_a_link_that_is_not_full(
+    reactor: Reactor, end: LinkEnd, state: str, make_end: Any
+) -> None:
     source = make_end()
     if state == "closed":
         end.fill()

@@ -36,7 +36,7 @@ def test_a_port_number_is_accepted(port: int) -> None:
 
 @pytest.mark.parametrize("port", [-1, 65536, 1.0, "80", True, None, []])
 def test_anything_else_is_refused(port: Any) -> None:
-    with pytest.raises(BadArgument, match="^port: got .*0 to 65535"):
+    with pytest.raises(BadArgument, match=r"^port: got .*0 to 65535"):
         check_port(port)
 
 
@@ -132,9 +132,7 @@ def test_an_address_that_is_too_long_for_a_host_name_is_a_bad_argument() -> None
         reserve_port("a" * 70, 0, fetch=False, listen=False)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BUG: UnicodeError is no OSError; and the socket is left to the collector"
-)
+@pytest.mark.xfail(strict=True, reason="BUG: UnicodeError is no OSError; and the socket is left to the collector")
 def test_an_address_that_cannot_be_written_as_a_host_name_is_a_bad_argument() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.harness.sockets import a_reactor, turn_until, turn_until_idle
 
 from softgrid._io import segments as segments_module
 from softgrid._io.descriptors import Descriptors
@@ -20,7 +21,6 @@ from softgrid._io.segments import (
     SegmentPool,
     segment_limit,
 )
-from tests.harness.sockets import a_reactor, turn_until, turn_until_idle
 
 pytestmark = pytest.mark.skipif(not segments_module.IS_POSSIBLE, reason="no memfd on this machine")
 
@@ -159,7 +159,9 @@ def test_when_the_machine_has_no_more_payloads_go_another_way_and_nothing_is_lef
     reason="BUG: the last descriptor is made after the lease was noted: when there is none left, OSError "
     "goes up to the caller of transfer, and the segment is never free again",
 )
-def test_when_the_very_last_descriptor_is_missing_payloads_go_another_way_too(pool: SegmentPool, monkeypatch: Any) -> None:
+def test_when_the_very_last_descriptor_is_missing_payloads_go_another_way_too(
+    pool: SegmentPool, monkeypatch: Any
+) -> None:
     def fail(number: int) -> int:
         raise OSError(24, "too many open files")
 

@@ -7,9 +7,9 @@ import weakref
 from typing import Any
 
 import pytest
+from tests.harness.sockets import PATIENCE_S
 
 from softgrid._io.threads import IdleThreads, Serial
-from tests.harness.sockets import PATIENCE_S
 
 
 class Meeting:

@@ -37,7 +37,7 @@ def test_a_bad_argument_names_the_parameter_what_was_given_and_what_is_accepted(
 
 @pytest.mark.parametrize("kind", [MalformedName, Duplicate, Missing])
 def test_the_kinds_of_bad_arguments_are_bad_arguments(kind: type[BadArgument]) -> None:
-    with pytest.raises(BadArgument, match="^name: got 'x', accepted is another$"):
+    with pytest.raises(BadArgument, match=r"^name: got 'x', accepted is another$"):
         raise kind("name", "x", "another")
 
 

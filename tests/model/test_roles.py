@@ -20,12 +20,12 @@ def test_every_launchable_role_reads(role: str) -> None:
 
 @pytest.mark.parametrize("text", ["orchestrator", "", "workers", " worker", "boss", None, 1, b"worker", ["worker"]])
 def test_what_cannot_be_launched_is_refused(text: object) -> None:
-    with pytest.raises(BadArgument, match="^executorType: got .*'Router', 'Manager' or 'Worker'"):
+    with pytest.raises(BadArgument, match=r"^executorType: got .*'Router', 'Manager' or 'Worker'"):
         parse_role(text)
 
 
 def test_the_parameter_at_fault_is_named_as_the_caller_calls_it() -> None:
-    with pytest.raises(BadArgument, match="^role: got"):
+    with pytest.raises(BadArgument, match=r"^role: got"):
         parse_role("boss", "role")
 
 
@@ -39,4 +39,4 @@ def test_who_may_stand_directly_under_whom() -> None:
 
 
 def test_every_launchable_role_has_its_plural() -> None:
-    assert PLURAL == {f"{role}s": role for role in LAUNCHABLE}
+    assert {f"{role}s": role for role in LAUNCHABLE} == PLURAL

@@ -6,12 +6,13 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import BadArgument
 from softgrid._model.roles import LAUNCHABLE
 from softgrid._model.rules import DEFAULTS, Rules, check_rule
-from tests.harness.properties import PROPERTY
 
 ROLES = ("orchestrator", *LAUNCHABLE)
 WORKERS = "machine_maximum_number_of_workers"
@@ -73,7 +74,7 @@ def test_a_number_beyond_all_bounds_is_refused() -> None:
 
 @pytest.mark.parametrize("key", ["", "timeout", "machine_maximum_number_of_bosses", None, 7, ()])
 def test_a_rule_that_does_not_exist_is_refused_and_those_that_do_are_listed(key: Any) -> None:
-    with pytest.raises(BadArgument, match="^rules: got .*timeout_long, .*worker_allow_executing"):
+    with pytest.raises(BadArgument, match=r"^rules: got .*timeout_long, .*worker_allow_executing"):
         check_rule(key, 1)
     with pytest.raises(BadArgument):
         Rules({key: 1})
@@ -82,7 +83,7 @@ def test_a_rule_that_does_not_exist_is_refused_and_those_that_do_are_listed(key:
 def test_rules_of_a_machine_are_checked_when_they_are_given() -> None:
     with pytest.raises(BadArgument, match="timeout_long"):
         Rules({"overload_machine_rules": {"10.0.0.7": {"timeout_long": -1}}})
-    with pytest.raises(BadArgument, match="^rules: got 'nonsense'"):
+    with pytest.raises(BadArgument, match=r"^rules: got 'nonsense'"):
         Rules({"overload_machine_rules": {"10.0.0.7": {"nonsense": 1}}})
     with pytest.raises(BadArgument, match=r"^overload_machine_rules\['10.0.0.7'\]: got 5"):
         Rules({"overload_machine_rules": {"10.0.0.7": 5}})

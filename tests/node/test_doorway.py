@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.harness.sockets import PATIENCE_S, Clock, a_reactor, turn_until, turn_until_idle
 
 from softgrid._io import reactor as reactor_module
 from softgrid._io.ports import reserve_port
@@ -15,7 +16,6 @@ from softgrid._io.reactor import Reactor
 from softgrid._node import doorway as doorway_module
 from softgrid._node.doorway import Doorway
 from softgrid._wire.handshake import MAGIC, NONCE_SIZE, ClientHandshake
-from tests.harness.sockets import PATIENCE_S, Clock, a_reactor, turn_until, turn_until_idle
 
 HOST = "127.0.0.1"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.harness.nodes import FakeSwitch
+from tests.harness.trees import A1, A2, B1, STRANGER, TOP, A, B, R, tree_of
 
 from softgrid._model.errors import SoftgridError
 from softgrid._model.names import node_id
@@ -14,8 +16,6 @@ from softgrid._node.functions import FunctionTable
 from softgrid._wire.calls import decode_call, encode_call
 from softgrid._wire.framing import Kind
 from softgrid._wire.functions import FunctionName, FunctionPickler, PickledFunction, encode_function
-from tests.harness.nodes import FakeSwitch
-from tests.harness.trees import A1, A2, B1, STRANGER, TOP, A, B, R, tree_of
 
 CALLER = node_id(A1)
 

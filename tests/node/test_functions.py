@@ -133,17 +133,15 @@ def test_a_digest_that_is_not_known_is_said_to_be_so(table: FunctionTable) -> No
 def test_a_function_that_cannot_be_read_is_not_kept(table: FunctionTable) -> None:
     function = PickledFunction(b"d" * 16, pickled(len).body[:1] + b"\x00garbage")
     for _ in range(2):
-        with pytest.raises(Exception, match="."):
+        with pytest.raises(Exception, match=r"."):
             table.resolve(function)
     with pytest.raises(UnknownDigest):
         table.resolve(PickledFunction(b"d" * 16, b""))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BUG: the bytes are kept before they are read, and nothing ever drops them"
-)
+@pytest.mark.xfail(strict=True, reason="BUG: the bytes are kept before they are read, and nothing ever drops them")
 def test_the_bytes_of_a_function_that_cannot_be_read_are_not_kept(table: FunctionTable) -> None:
-    with pytest.raises(Exception, match="."):
+    with pytest.raises(Exception, match=r"."):
         table.resolve(PickledFunction(b"d" * 16, pickled(len).body[:1] + b"\x00garbage"))
     assert table.body_of(b"d" * 16) is None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.harness.nodes import FakeLink, FakeReactor, FakeSwitch
+from tests.harness.trees import A1, A2, B1, STRANGER, TOP, A, B, R
 
 from softgrid._model.errors import LaunchFailed, SoftgridError, Undecodable
 from softgrid._model.names import node_id
@@ -15,8 +17,6 @@ from softgrid._state.inflight import InFlight
 from softgrid._state.tree import Tree
 from softgrid._wire.control import encode_control
 from softgrid._wire.framing import Kind
-from tests.harness.nodes import FakeLink, FakeReactor, FakeSwitch
-from tests.harness.trees import A1, A2, B1, STRANGER, TOP, A, B, R
 
 CALLER = node_id(A1)
 
@@ -255,9 +255,7 @@ def test_nobody_announces_somebody_who_is_elsewhere(joining: Joining, name: str)
     assert joining.tree.find(A2).hop is other  # type: ignore[union-attr]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BUG: MalformedName is not Undecodable and goes through the switch as a bug"
-)
+@pytest.mark.xfail(strict=True, reason="BUG: MalformedName is not Undecodable and goes through the switch as a bug")
 @pytest.mark.parametrize("name", ["nonsense", ""])
 def test_an_announcement_of_no_name_is_undecodable(joining: Joining, name: str) -> None:
     link = joining.has_joined(B)
@@ -289,9 +287,7 @@ def test_a_link_that_breaks_loses_everybody_behind_it_and_all_concerned_are_told
     assert told.destination == CALLER
     assert told.message == {"op": "gone", "names": [B, B1], "reason": "its connection is gone"}
     assert joining.up.take_messages() == [{"op": "left", "name": B, "reason": "its connection is gone"}]
-    assert joining.said == [
-        ("error", f"{B} is gone: its connection is gone, and with it 1 executors below it")
-    ]
+    assert joining.said == [("error", f"{B} is gone: its connection is gone, and with it 1 executors below it")]
     assert joining.switch.forgotten == [link]
 
 

@@ -6,12 +6,13 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
-
-from softgrid._node.printing import GATHER_S, MAX_RECORD, UNFINISHED_LINE_S, RelayedStream
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.harness.nodes import FakeReactor
 from tests.harness.properties import PROPERTY
 from tests.harness.sockets import PATIENCE_S, in_thread
+
+from softgrid._node.printing import GATHER_S, MAX_RECORD, UNFINISHED_LINE_S, RelayedStream
 
 
 class Printing:

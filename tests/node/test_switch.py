@@ -6,7 +6,12 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.names import a_name
+from tests.harness.nodes import FakeLink
+from tests.harness.properties import PROPERTY
+from tests.harness.trees import A1, B1, TOP, A, B, R
 
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.segments import THRESHOLD
@@ -30,10 +35,6 @@ from softgrid._wire.framing import (
     pack_attached,
     unpack_attached,
 )
-from tests.harness.names import a_name
-from tests.harness.nodes import FakeLink
-from tests.harness.properties import PROPERTY
-from tests.harness.trees import A1, B1, TOP, A, B, R
 
 ME, TOP_ID, B_ID, B1_ID, A_ID, A1_ID = map(node_id, (R, TOP, B, B1, A, A1))
 C = a_name("worker", "C")
@@ -509,9 +510,13 @@ def test_a_payload_that_has_no_way_is_refused_like_any_other(board: Board, desti
     assert [header.destination for header in board.refused] == [destination]
 
 
-@pytest.mark.parametrize(("flags", "count", "body"), [(0, 2, b"x" * 20), (ATTACHED, 2, b"short"), (ATTACHED, 1, b"x" * 20)])
+@pytest.mark.parametrize(
+    ("flags", "count", "body"), [(0, 2, b"x" * 20), (ATTACHED, 2, b"short"), (ATTACHED, 1, b"x" * 20)]
+)
 @pytest.mark.parametrize("came", [True, False])
-def test_descriptors_that_make_no_sense_close_the_link(board: Board, flags: int, count: int, body: bytes, came: bool) -> None:
+def test_descriptors_that_make_no_sense_close_the_link(
+    board: Board, flags: int, count: int, body: bytes, came: bool
+) -> None:
     if came:
         board.to_b.descriptors.append(Descriptors(*os.pipe()[:count]) if count == 2 else Descriptors(os.dup(0)))
     board.comes(board.to_b, HEADER.pack(len(body), 1, flags, 0, count, ME, B1_ID, 7) + body)

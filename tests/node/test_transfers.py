@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.harness.nodes import FakeLink, FakeReactor, split_frames
+from tests.harness.sockets import LinkEnd, a_reactor
+from tests.harness.trees import A1, A2, B1, STRANGER, TOP, A, B, R
 
 from softgrid._io.reactor import Reactor
 from softgrid._model.errors import BadArgument, NoRoute, PeerLost, SoftgridError, TimedOut
@@ -26,9 +29,6 @@ from softgrid._wire.calls import (
 )
 from softgrid._wire.framing import MORE, Assembler, Header, Outbound
 from softgrid._wire.functions import FunctionName, FunctionSource, PickledFunction
-from tests.harness.nodes import FakeLink, FakeReactor, split_frames
-from tests.harness.sockets import LinkEnd, a_reactor
-from tests.harness.trees import A1, A2, B1, STRANGER, TOP, A, B, R
 
 
 class NoSegments:
@@ -72,7 +72,11 @@ class Sending:
     def play(self) -> None:
         self.take_calls()
         for name, outcome in self.script:
-            ids = [mid for target, mid, call in self.sent if target == node_id(name) or name in call.options.get("bounce", ())]
+            ids = [
+                mid
+                for target, mid, call in self.sent
+                if target == node_id(name) or name in call.options.get("bounce", ())
+            ]
             self.answer(name, ids[-1], outcome)
 
     def answer(self, name: str, message_id: int, outcome: Any) -> None:
@@ -196,7 +200,9 @@ def test_nobody_to_send_to_is_no_results(sending: Sending) -> None:
         ({"function": "f", "result_handling": {"result_name": 5}}, "resultName"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_by_name_and_nothing_is_sent(sending: Sending, kwargs: Any, parameter: str) -> None:
+def test_what_cannot_be_meant_is_refused_by_name_and_nothing_is_sent(
+    sending: Sending, kwargs: Any, parameter: str
+) -> None:
     with pytest.raises(BadArgument, match=f"^{parameter}: got"):
         sending.transfer([A1, A2], kwargs)
     sending.check_nothing_sent()
@@ -274,7 +280,9 @@ def test_a_refusal_on_the_way_is_a_failure(sending: Sending) -> None:
 
 
 def test_a_death_while_waiting_is_a_failure_that_says_so(sending: Sending) -> None:
-    sending.reactor.while_waiting = lambda waiter: sending.transfers.on_gone({node_id(A1)}, lambda target: "killed by signal 9")
+    sending.reactor.while_waiting = lambda waiter: sending.transfers.on_gone(
+        {node_id(A1)}, lambda target: "killed by signal 9"
+    )
     (result,) = sending.transfer([A1])
     assert errors_of([result]) == [PeerLost]
     assert "killed by signal 9" in str(result)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.harness.names import HERE, a_name
 
 from softgrid._model.errors import Refused
 from softgrid._model.names import GridName, parse_name
 from softgrid._model.rules import Rules
 from softgrid._state.capacity import Capacity, check_rules_fit, remaining
-from tests.harness.names import HERE, a_name
 
 THERE = "10.0.0.2"
 WORKERS = "machine_maximum_number_of_workers"
@@ -42,7 +42,7 @@ def test_a_full_machine_refuses_with_the_rule_and_the_numbers() -> None:
 
 
 def test_a_limit_that_comes_from_the_cores_says_so() -> None:
-    with pytest.raises(Refused, match="= -1 allows 3 on 4 cores$"):
+    with pytest.raises(Refused, match=r"= -1 allows 3 on 4 cores$"):
         reserve(Capacity(), members(3), -1, cores=4)
 
 
@@ -50,7 +50,7 @@ def test_places_asked_for_count_until_they_are_released() -> None:
     capacity = Capacity()
     reserve(capacity, members(1), 3)
     reserve(capacity, members(1), 3)
-    with pytest.raises(Refused, match="holds 1 .* and 2 more are being launched"):
+    with pytest.raises(Refused, match=r"holds 1 .* and 2 more are being launched"):
         reserve(capacity, members(1), 3)
     capacity.release(HERE, "worker")
     reserve(capacity, members(1), 3)

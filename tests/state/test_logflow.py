@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.properties import PROPERTY
 
 from softgrid._state.logflow import CREDIT_STEP, WINDOW, LogCredit, LogWindow
-from tests.harness.properties import PROPERTY
 
 
 def test_a_window_is_open_until_as_much_is_on_its_way_as_it_holds() -> None:

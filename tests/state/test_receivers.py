@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.harness.trees import A1, A2, B1, STRANGER, TOP, A, B, R, tree_of
 
 from softgrid._model.errors import BadArgument
 from softgrid._state.receivers import (
@@ -14,7 +15,6 @@ from softgrid._state.receivers import (
     managers_with_workers,
     propagation,
 )
-from tests.harness.trees import A1, A2, B1, STRANGER, TOP, A, B, R, tree_of
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_the_orchestrator_has_no_upgrid_to_send_to() -> None:
     ids=str,
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(receivers: Any) -> None:
-    with pytest.raises(BadArgument, match="^(receivers|gridUniqueName): got"):
+    with pytest.raises(BadArgument, match=r"^(receivers|gridUniqueName): got"):
         expand_receivers(tree_of(TOP), receivers)
 
 
@@ -131,7 +131,7 @@ def test_a_bounce_gives_each_receiver_its_fan(bounce: Any, count: int, fans: Any
     ids=str,
 )  # fmt: skip
 def test_a_bounce_that_cannot_be_meant_is_refused(bounce: Any, count: int) -> None:
-    with pytest.raises(BadArgument, match="^bounce: got"):
+    with pytest.raises(BadArgument, match=r"^bounce: got"):
         expand_bounce(tree_of(TOP), bounce, count)
 
 
@@ -142,7 +142,7 @@ def test_a_bounce_that_cannot_be_meant_is_refused(bounce: Any, count: int) -> No
 )
 @pytest.mark.parametrize("fan", [[], [A1, A1]], ids=["empty", "twice"])
 def test_a_fan_of_nobody_or_of_the_same_twice_is_refused(fan: Any) -> None:
-    with pytest.raises(BadArgument, match="^bounce: got"):
+    with pytest.raises(BadArgument, match=r"^bounce: got"):
         expand_bounce(tree_of(TOP), [fan], 1)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import BadArgument
 from softgrid._state.timeouts import check_timeout, wait_timeout
-from tests.harness.properties import PROPERTY
 
 NONSENSE = [0, -1, -0.5, True, False, "5", [], float("nan"), float("-inf"), 1j]
 
@@ -22,13 +23,13 @@ def test_a_number_of_seconds_is_accepted(value: float) -> None:
 
 def test_no_limit_is_accepted_where_it_is_allowed() -> None:
     assert check_timeout(None) is None
-    with pytest.raises(BadArgument, match="^timeout: got None, accepted is a number of seconds > 0$"):
+    with pytest.raises(BadArgument, match=r"^timeout: got None, accepted is a number of seconds > 0$"):
         check_timeout(None, none_allowed=False)
 
 
 @pytest.mark.parametrize("value", NONSENSE)
 def test_anything_else_is_refused_and_the_parameter_is_named(value: Any) -> None:
-    with pytest.raises(BadArgument, match="^taskTimeout: got .* > 0, or None for no limit$"):
+    with pytest.raises(BadArgument, match=r"^taskTimeout: got .* > 0, or None for no limit$"):
         check_timeout(value, "taskTimeout")
 
 
@@ -64,13 +65,13 @@ def test_it_is_never_shorter_than_was_asked_and_never_shorter_for_a_longer_way(s
 
 @pytest.mark.parametrize("value", [None, *NONSENSE])
 def test_nonsense_is_refused_by_name(value: Any) -> None:
-    with pytest.raises(BadArgument, match="^transferTimeout: got"):
+    with pytest.raises(BadArgument, match=r"^transferTimeout: got"):
         wait_timeout(value, 1, 1)
-    with pytest.raises(BadArgument, match="^multiplier: got"):
+    with pytest.raises(BadArgument, match=r"^multiplier: got"):
         wait_timeout(1, value, 1)
 
 
 @pytest.mark.parametrize("value", [None, -1, 1.0, True, "1"])
 def test_a_way_of_nonsense_is_refused(value: Any) -> None:
-    with pytest.raises(BadArgument, match="^pathLength: got"):
+    with pytest.raises(BadArgument, match=r"^pathLength: got"):
         wait_timeout(1, 1, value)

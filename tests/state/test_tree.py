@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.names import a_name
+from tests.harness.properties import PROPERTY
+from tests.harness.trees import A1, A2, B1, STRANGER, TOP, A, B, R, tree_of
 
 from softgrid._model.errors import NoRoute, PeerLost, Refused
 from softgrid._model.names import node_id
 from softgrid._model.roles import LAUNCHABLE
 from softgrid._state import tree as tree_module
 from softgrid._state.tree import Tree
-from tests.harness.names import a_name
-from tests.harness.properties import PROPERTY
-from tests.harness.trees import A1, A2, B1, STRANGER, TOP, A, B, R, tree_of
 
 ALL_ROLES = frozenset(LAUNCHABLE)
 
@@ -234,11 +235,6 @@ class _RoleMetWhileSomebodyJoins(str):
         return str.__eq__(self, other)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: the caller's thread walks over members while the reactor's thread adds to them: "
-    "'dictionary changed size during iteration' out of transfer(receivers='workers')",
-)
 def test_names_can_be_asked_while_somebody_joins() -> None:
     tree = tree_of(TOP)
     assert {A1, A2, B1} <= set(tree.names(_RoleMetWhileSomebodyJoins("worker", tree)))  # type: ignore[arg-type]

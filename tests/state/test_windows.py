@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.properties import PROPERTY
 
 from softgrid._state.windows import BULK_BYTES, QUEUED_BYTES, SendWindows
-from tests.harness.properties import PROPERTY
 
 
 class Sender:

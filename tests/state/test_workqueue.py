@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import BadArgument, Refused
 from softgrid._model.rules import Rules
 from softgrid._state.workqueue import WorkQueue, check_priority
-from tests.harness.properties import PROPERTY
 
 
 def drained(queue: WorkQueue[Any]) -> list[Any]:
@@ -82,9 +83,9 @@ def test_a_number_or_none_is_a_priority(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["1", True, [], float("nan"), 1j, object()])
 def test_anything_else_is_refused(value: Any) -> None:
-    with pytest.raises(BadArgument, match="^priority: got .*None or a finite number"):
+    with pytest.raises(BadArgument, match=r"^priority: got .*None or a finite number"):
         check_priority(value)
-    with pytest.raises(BadArgument, match="^urgency: got"):
+    with pytest.raises(BadArgument, match=r"^urgency: got"):
         check_priority(value, Rules(), "urgency")
 
 
@@ -106,7 +107,7 @@ def test_the_rules_may_forbid_priority_none() -> None:
 
 def test_the_rules_may_forbid_negative_priorities() -> None:
     rules = Rules({"execution_allow_negative_priority": False})
-    with pytest.raises(Refused, match="priority -1 .*execution_allow_negative_priority"):
+    with pytest.raises(Refused, match=r"priority -1 .*execution_allow_negative_priority"):
         check_priority(-1, rules)
     assert check_priority(0, rules) == 0
     assert check_priority(None, rules) is None

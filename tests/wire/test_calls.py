@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import BadArgument, RemoteFailure, SoftgridError, Undecodable, Unserializable
 from softgrid._wire.calls import (
@@ -27,7 +29,6 @@ from softgrid._wire.calls import (
 )
 from softgrid._wire.framing import ALIGNMENT, Attached, Outbound
 from softgrid._wire.functions import DIGEST_SIZE, FunctionName, PickledFunction, encode_function
-from tests.harness.properties import PROPERTY
 
 NAMED = encode_function(FunctionName("f"))
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -38,9 +39,7 @@ PRIORITIES = st.none() | st.floats(allow_nan=False)
 def body_of(
     *args: Any, flags: int = RETURN, priority: float | None = 1.0, function: bytes = NAMED, **options: Any
 ) -> bytes:
-    return encode_call(
-        function, args, {}, flags=flags, priority=priority, options=options
-    ).joined()
+    return encode_call(function, args, {}, flags=flags, priority=priority, options=options).joined()
 
 
 class Beside:
@@ -110,11 +109,11 @@ def test_reading_a_call_does_not_read_its_arguments() -> None:
     body = body_of(1)
     call = decode_call(body[: len(body) - 3] + b"\xff\xff\xff")
     assert call.function == FunctionName("f")
-    with pytest.raises(Exception, match="."):
+    with pytest.raises(Exception, match=r"."):
         call.arguments()
 
 
-@pytest.mark.parametrize("size", range(0, 20))
+@pytest.mark.parametrize("size", range(20))
 def test_a_call_that_was_cut_off_in_its_head_is_undecodable(size: int) -> None:
     with pytest.raises(Undecodable):
         decode_call(body_of(1)[:size])

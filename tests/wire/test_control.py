@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import BadArgument, Undecodable
 from softgrid._wire.control import decode_control, encode_control, field
-from tests.harness.properties import PROPERTY
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -33,7 +34,7 @@ def test_a_message_is_read_from_any_buffer(wrap: Any) -> None:
 
 @pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), float("nan"), float("inf"), {(1, 2): 3}, [[object]]])
 def test_what_json_cannot_carry_is_a_bad_argument(value: object) -> None:
-    with pytest.raises(BadArgument, match="^message: got .*what JSON can carry"):
+    with pytest.raises(BadArgument, match=r"^message: got .*what JSON can carry"):
         encode_control({"op": "x", "value": value})
 
 
@@ -83,7 +84,7 @@ def test_a_message_that_is_too_deep_to_send_is_a_bad_argument() -> None:
     ids=lambda body: body[:16].decode(errors="replace"),
 )
 def test_anything_else_is_undecodable(body: bytes) -> None:
-    with pytest.raises(Undecodable, match="^not a control message"):
+    with pytest.raises(Undecodable, match=r"^not a control message"):
         decode_control(body)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import Undecodable
 from softgrid._wire.framing import (
@@ -25,7 +27,6 @@ from softgrid._wire.framing import (
     pack_attached,
     unpack_attached,
 )
-from tests.harness.properties import PROPERTY
 
 IDS = st.integers(0, 2**64 - 1)
 BULK = bytes(range(256)) * (3 * MAX_BODY // 256)

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import BadArgument, Refused, SoftgridError, Undecodable, Unserializable
 from softgrid._wire.functions import (
@@ -26,7 +28,6 @@ from softgrid._wire.functions import (
     join_parts,
     unpickle_function,
 )
-from tests.harness.properties import PROPERTY
 
 TEXT = st.text(st.characters(codec="utf-8"))
 PICKLED = PickledFunction(b"d" * DIGEST_SIZE, b"body")
@@ -297,7 +298,7 @@ def test_a_callable_without_a_name_is_named_by_its_type() -> None:
         def __reduce__(self) -> Any:
             raise TypeError("no")
 
-    with pytest.raises(Unserializable, match="^cannot serialise function Nameless"):
+    with pytest.raises(Unserializable, match=r"^cannot serialise function Nameless"):
         FunctionPickler().pickle(Nameless())
 
 
@@ -340,7 +341,7 @@ def test_the_last_definition_counts_also_when_its_name_is_not_new() -> None:
 
 @pytest.mark.parametrize("text", ["1 + 1", "'text'", "k = 1", "import math", "", "pass", "class C: pass"])
 def test_source_that_defines_no_function_is_a_bad_argument(text: str) -> None:
-    with pytest.raises(BadArgument, match="^function: got "):
+    with pytest.raises(BadArgument, match=r"^function: got "):
         compile_source(text)
 
 

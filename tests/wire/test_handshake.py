@@ -7,7 +7,9 @@ import hmac
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import HandshakeFailed
 from softgrid._wire.handshake import (
@@ -17,7 +19,6 @@ from softgrid._wire.handshake import (
     ClientHandshake,
     ServerHandshake,
 )
-from tests.harness.properties import PROPERTY
 
 ONE, OTHER = b"\x01" * NONCE_SIZE, b"\x02" * NONCE_SIZE
 
@@ -75,7 +76,7 @@ def test_the_server_lets_nobody_in_with_another_password(mine: str, theirs: str)
     if mine == theirs:
         shake(one, other)
         return
-    with pytest.raises(HandshakeFailed, match="^wrong password$"):
+    with pytest.raises(HandshakeFailed, match=r"^wrong password$"):
         shake(one, other)
     assert not one.is_done
     assert not other.is_done
@@ -90,7 +91,7 @@ def test_the_client_believes_no_server_that_does_not_know_the_password() -> None
     one = client()
     one.begin()
     assert one.receive(OTHER)
-    with pytest.raises(HandshakeFailed, match="^the server does not know the password$"):
+    with pytest.raises(HandshakeFailed, match=r"^the server does not know the password$"):
         one.receive(b"\x00" * PROOF_SIZE)
     assert not one.is_done
 

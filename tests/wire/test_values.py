@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import SoftgridError, Undecodable, Unserializable
 from softgrid._wire.framing import ALIGNMENT
@@ -21,7 +23,6 @@ from softgrid._wire.values import (
     encode_value,
     is_atomic,
 )
-from tests.harness.properties import PROPERTY
 
 ATOMS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.complex_numbers(allow_nan=False)
@@ -163,7 +164,7 @@ def test_functions_and_classes_of_nobodys_module_travel() -> None:
     ],
 )
 def test_what_cannot_travel_is_named(make: Any) -> None:
-    with pytest.raises(Unserializable, match="^cannot serialise value") as caught:
+    with pytest.raises(Unserializable, match=r"^cannot serialise value") as caught:
         encode_value(make())
     assert caught.value.__cause__ is not None
 

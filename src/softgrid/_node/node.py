@@ -30,7 +30,7 @@ from softgrid._node.functions import FunctionTable
 from softgrid._node.launching import Launching, own_cores
 from softgrid._node.logs import Logs, Sink
 from softgrid._node.membership import Membership
-from softgrid._node.statistics import Statistics, take_statistics
+from softgrid._node.statistics import Statistics
 from softgrid._node.switch import Switch
 from softgrid._node.transfers import Failed, Transfers, TransferSpec
 from softgrid._state.tree import Tree
@@ -339,7 +339,23 @@ class Node:
 
     def statistics(self) -> Statistics:
         """Take stock of this executor."""
-        return take_statistics(self)
+        links = self.links()
+        return Statistics(
+            name=self.name,
+            tasks_finished=self.execution.finished,
+            tasks_failed=self.execution.failed,
+            tasks_queued=self.execution.queued,
+            busy_s=self.execution.busy_s,
+            calls_in_flight=len(self.transfers.inflight),
+            frames_sent=sum(link.frames_sent for link in links),
+            frames_received=sum(link.frames_received for link in links),
+            bytes_sent=sum(link.bytes_sent for link in links),
+            bytes_received=sum(link.bytes_received for link in links),
+            frames_relayed=self.switch.relayed_frames,
+            frames_dropped=self.switch.dropped_frames,
+            log_records_written=self.logs.written,
+            **self.segments.statistics(),
+        )
 
     def statistics_of(self, name: str, timeout: float) -> Statistics:
         """Take stock of another executor."""

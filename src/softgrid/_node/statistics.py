@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from softgrid._node.node import Node
+from typing import Any, NamedTuple
 
 
 class Statistics(NamedTuple):
@@ -38,24 +35,3 @@ class Statistics(NamedTuple):
     def from_dict(cls, values: dict[str, Any]) -> Statistics:
         """Read it back, ignoring what a newer executor may add."""
         return cls(**{key: values[key] for key in cls._fields})
-
-
-def take_statistics(node: Node) -> Statistics:
-    """Take stock of a node."""
-    links = node.links()
-    return Statistics(
-        name=node.name,
-        tasks_finished=node.execution.finished,
-        tasks_failed=node.execution.failed,
-        tasks_queued=node.execution.queued,
-        busy_s=node.execution.busy_s,
-        calls_in_flight=len(node.transfers.inflight),
-        frames_sent=sum(link.frames_sent for link in links),
-        frames_received=sum(link.frames_received for link in links),
-        bytes_sent=sum(link.bytes_sent for link in links),
-        bytes_received=sum(link.bytes_received for link in links),
-        frames_relayed=node.switch.relayed_frames,
-        frames_dropped=node.switch.dropped_frames,
-        log_records_written=node.logs.written,
-        **node.segments.statistics(),
-    )

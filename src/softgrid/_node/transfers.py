@@ -7,7 +7,6 @@ many targets are encoded once. A function travels to a target once and is called
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,29 +15,16 @@ from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import THRESHOLD
 from softgrid._model.errors import BadArgument, NoRoute, PeerLost, SoftgridError, TimedOut
 from softgrid._model.names import node_id
+from softgrid._node.encoder import Encoder, Kwargs, Prepared
+from softgrid._node.outgoing import Outgoing, Waiting
 from softgrid._node.switch import Switch
 from softgrid._state.inflight import Batch, InFlight
-from softgrid._state.receivers import PROPAGATE, expand_bounce, expand_receivers
+from softgrid._state.receivers import expand_bounce, expand_receivers
 from softgrid._state.timeouts import check_timeout, wait_timeout
 from softgrid._state.tree import Tree
 from softgrid._state.windows import SendWindows
-from softgrid._state.workqueue import check_priority
-from softgrid._wire.calls import FIRST_ARGUMENT, RETURN, STORE, Failure, decode_result, encode_call
-from softgrid._wire.control import Message
-from softgrid._wire.framing import Body, Kind, Outbound, frame
-from softgrid._wire.functions import (
-    Function,
-    FunctionName,
-    FunctionPickler,
-    FunctionSource,
-    PickledFunction,
-    encode_function,
-)
-
-KEPT_FUNCTION_BYTES = 64 * 1024 * 1024
-COALESCE_BYTES = 64 * 1024
-
-Kwargs = Mapping[str, Any]
+from softgrid._wire.calls import Failure, decode_result
+from softgrid._wire.framing import Body, Kind, frame
 
 
 class TransferSpec(NamedTuple):
@@ -62,160 +48,6 @@ class Failed(Exception):
         self.kwargs = kwargs
 
 
-class Encoder:
-    """Turns transfer kwargs into call bodies."""
-
-    def __init__(self) -> None:
-        self._pickler = FunctionPickler()
-        self._known: dict[int, set[bytes]] = {}
-        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
-        self._kept_bytes = 0
-
-    def function_of(self, kwargs: Kwargs) -> Function:
-        """Read the function of some transfer kwargs; pickles it when it is a callable."""
-        function = kwargs.get("function")
-        if isinstance(function, str) and function.strip():
-            return FunctionName(function) if function.isidentifier() else FunctionSource(function)
-        if not callable(function):
-            raise BadArgument(
-                "func",
-                function,
-                "a callable, source text, or the name of a method or a stored function",
-            )
-        pickled = self._pickler.pickle(function)
-        self._keep(pickled)
-        return pickled
-
-    def _keep(self, pickled: PickledFunction) -> None:
-        if pickled.digest in self._kept:
-            self._kept.move_to_end(pickled.digest)
-            return
-        self._kept[pickled.digest] = pickled.body
-        self._kept_bytes += len(pickled.body)
-        while self._kept_bytes > KEPT_FUNCTION_BYTES and len(self._kept) > 1:
-            self._kept_bytes -= len(self._kept.popitem(last=False)[1])
-
-    def kept_function(self, digest: bytes) -> bytes | None:
-        """Give a function that was sent before, if it is still kept."""
-        return self._kept.get(digest)
-
-    def section_for(self, function: Function, target: int) -> bytes:
-        """Give *function* as it is sent to *target*, which has it from then on."""
-        if not isinstance(function, PickledFunction):
-            return encode_function(function)
-        known = self._known.get(target)
-        if known is None:
-            known = self._known[target] = set()
-        if function.digest in known:
-            return encode_function(function, is_known=True)
-        if len(known) > 4096:
-            known.clear()
-        known.add(function.digest)
-        return encode_function(function)
-
-    def forget(self, targets: set[int]) -> None:
-        """Executors are gone, and what they knew with them."""
-        for target in targets:
-            self._known.pop(target, None)
-
-
-def flags_and_options(kwargs: Kwargs) -> tuple[int, Message]:
-    """Read what a call says besides its function and arguments; raises BadArgument."""
-    if kwargs.get("mode", "execute") != "execute":
-        raise BadArgument("mode", kwargs.get("mode"), "'execute'")
-    handling = kwargs.get("result_handling") or {}
-    name = handling.get("result_name")
-    if name is not None and not isinstance(name, str):
-        raise BadArgument("resultName", name, "None or a string")
-    flags = RETURN if handling.get("return_result", True) else 0
-    flags |= STORE if handling.get("store_result") else 0
-    flags |= FIRST_ARGUMENT if kwargs.get("first_argument_executor") else 0
-    options: Message = {}
-    if flags & STORE and name is not None:
-        options["result_name"] = name
-    promise = kwargs.get("promise_password")
-    if promise is not None:
-        if not isinstance(promise, str):
-            raise BadArgument("promisePassword", promise, "None or a string")
-        options["promise"] = promise
-    propagate = [flag for flag in PROPAGATE if kwargs.get(flag)]
-    if propagate:
-        options["propagate"] = propagate
-    return flags, options
-
-
-def arguments_of(kwargs: Kwargs) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Read the arguments of a call; raises BadArgument."""
-    args, keywords = kwargs.get("args"), kwargs.get("kwargs")
-    if args is not None and not isinstance(args, (tuple, list)):
-        raise BadArgument("args", args, "None, a tuple or a list")
-    if keywords is not None and not (isinstance(keywords, dict) and all(isinstance(key, str) for key in keywords)):
-        raise BadArgument("kwargs", keywords, "None or a dictionary with strings as keys")
-    return tuple(args or ()), keywords or {}
-
-
-class _Waiting(NamedTuple):
-    """A call that waits at its source for room at its receiver."""
-
-    target: int
-    message_id: int
-    body: Outbound
-    outgoing: Outgoing
-
-
-class Outgoing:
-    """Frames that are about to be sent, gathered per link so that many small ones leave in one write."""
-
-    def __init__(self) -> None:
-        self._gathered: dict[Link, list[bytes]] = {}
-        self._sizes: dict[Link, int] = {}
-        self._lock = threading.Lock()
-        self._waiting = 0
-        self.all_sent = Waiter()
-        self.memory: list[Waiter] = []
-
-    def note_waiting(self) -> None:
-        """A call waits for room."""
-        with self._lock:
-            self._waiting += 1
-            self.all_sent.clear()
-
-    def note_sent(self) -> None:
-        """A call that waited is on its way, or never will be."""
-        with self._lock:
-            self._waiting -= 1
-            if not self._waiting:
-                self.all_sent.set()
-
-    def waiters(self) -> list[Waiter]:
-        """What to wait for until the memory of everything sent is its owner's again."""
-        with self._lock:
-            return [*self.memory, self.all_sent] if self._waiting else self.memory
-
-    def add(self, hop: Link, data: bytes) -> None:
-        """Gather a frame; sends what was gathered for the link when it is enough."""
-        gathered = self._gathered.get(hop)
-        if gathered is None:
-            self._gathered[hop] = [data]
-            self._sizes[hop] = len(data)
-            return
-        gathered.append(data)
-        self._sizes[hop] += len(data)
-        if self._sizes[hop] > COALESCE_BYTES:
-            self.flush(hop)
-
-    def flush(self, hop: Link) -> None:
-        """Send what was gathered for one link."""
-        gathered = self._gathered.pop(hop, None)
-        if gathered:
-            hop.send(gathered[0] if len(gathered) == 1 else b"".join(gathered))
-
-    def flush_all(self) -> None:
-        """Send everything that was gathered."""
-        for hop in list(self._gathered):
-            self.flush(hop)
-
-
 class Transfers:
     """The transfers of one executor."""
 
@@ -232,7 +64,7 @@ class Transfers:
         self._on_uncollected = on_uncollected
         self.encoder = Encoder()
         self.inflight = InFlight()
-        self._windows: SendWindows[_Waiting] = SendWindows()
+        self._windows: SendWindows[Waiting] = SendWindows()
         self._room = threading.Lock()
 
     # -- out ------------------------------------------------------------------------------------------------------
@@ -300,7 +132,7 @@ class Transfers:
         is_one_call: bool,
     ) -> list[Waiter]:
         outgoing = Outgoing()
-        prepared = _Prepared(self.encoder)
+        prepared = Prepared(self.encoder)
         index = 0
         for name, kwargs, fan in zip(names, kwargs_list, fans, strict=True):
             width = 1 if fan is None else len(fan)
@@ -319,7 +151,7 @@ class Transfers:
         outgoing.flush_all()
         return outgoing.waiters()
 
-    def _send_one(self, batch: Batch, index: int, name: str, prepared: _Prepared, outgoing: Outgoing) -> None:
+    def _send_one(self, batch: Batch, index: int, name: str, prepared: Prepared, outgoing: Outgoing) -> None:
         target = node_id(name)
         hop = self._switch.hop_to(target)
         if target == self._tree.node_id:
@@ -339,7 +171,7 @@ class Transfers:
             if not has_room:
                 outgoing.flush(hop)  # what was admitted before must be on its way before what waits can follow
                 outgoing.note_waiting()
-                self._windows.defer(target, message_id, queued, bulk, _Waiting(target, message_id, body, outgoing))
+                self._windows.defer(target, message_id, queued, bulk, Waiting(target, message_id, body, outgoing))
                 return
         if body.size <= THRESHOLD and len(body.head) <= THRESHOLD:
             outgoing.add(hop, frame(1, target, self._tree.node_id, message_id, prepared.joined(body)))
@@ -355,7 +187,7 @@ class Transfers:
         start: int,
         name: str,
         fan: list[str],
-        prepared: _Prepared,
+        prepared: Prepared,
         outgoing: Outgoing,
     ) -> None:
         if not fan:
@@ -454,52 +286,4 @@ class Transfers:
                 waiting.outgoing.note_sent()
         self.inflight.lose(
             targets, lambda name, target: PeerLost(f"{name} is gone: {cause_of(target)}; the call may have run")
-        )
-
-
-class _Prepared:
-    """Some transfer kwargs, encoded as far as it does not depend on the target; the same kwargs are encoded once."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-        self._kwargs: Kwargs | None = None
-        self._bodies: dict[bytes, Outbound] = {}
-        self._joined: dict[int, bytes] = {}
-
-    def use(self, kwargs: Kwargs) -> None:
-        """Turn to other kwargs; raises what is wrong with them."""
-        if kwargs is self._kwargs:
-            return
-        self._kwargs = kwargs
-        self._function = self._encoder.function_of(kwargs)
-        self._args, self._keywords = arguments_of(kwargs)
-        self._flags, self._options = flags_and_options(kwargs)
-        self._priority = check_priority(kwargs.get("priority", 1))
-        self._bodies.clear()
-        self._joined.clear()
-
-    def body_for(self, target: int) -> Outbound:
-        """Give the call for *target*."""
-        section = self._encoder.section_for(self._function, target)
-        known = self._bodies.get(section)
-        if known is None:
-            known = self._bodies[section] = self._encode(section, self._options)
-        return known
-
-    def joined(self, body: Outbound) -> bytes:
-        """Give a small call as one string of bytes, put together once."""
-        if not body.size:
-            return body.head
-        joined = self._joined.get(id(body))
-        if joined is None:
-            joined = self._joined[id(body)] = body.joined()
-        return joined
-
-    def bounced_body(self, fan: list[str]) -> Outbound:
-        """Give the call that its target fans out; it always carries the function, which may be new to the others."""
-        return self._encode(encode_function(self._function), {**self._options, "bounce": fan})
-
-    def _encode(self, section: bytes, options: Message) -> Outbound:
-        return encode_call(
-            section, self._args, self._keywords, flags=self._flags, priority=self._priority, options=options
         )

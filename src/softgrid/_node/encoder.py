@@ -1,0 +1,171 @@
+"""Transfer kwargs to calls: read, checked, encoded once for all targets that get the same.
+
+A function travels to a target once and is called by its digest afterwards; what was sent is kept for a while, because a
+target may have forgotten it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from softgrid._model.errors import BadArgument
+from softgrid._state.receivers import PROPAGATE
+from softgrid._state.workqueue import check_priority
+from softgrid._wire.calls import FIRST_ARGUMENT, RETURN, STORE, encode_call
+from softgrid._wire.control import Message
+from softgrid._wire.framing import Outbound
+from softgrid._wire.functions import (
+    Function,
+    FunctionName,
+    FunctionPickler,
+    FunctionSource,
+    PickledFunction,
+    encode_function,
+)
+
+KEPT_FUNCTION_BYTES = 64 * 1024 * 1024
+
+Kwargs = Mapping[str, Any]
+"""What a user asks to be run, see ``get_transfer_template``."""
+
+
+class Encoder:
+    """Turns transfer kwargs into call bodies."""
+
+    def __init__(self) -> None:
+        self._pickler = FunctionPickler()
+        self._known: dict[int, set[bytes]] = {}
+        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+        self._kept_bytes = 0
+
+    def function_of(self, kwargs: Kwargs) -> Function:
+        """Read the function of some transfer kwargs; pickles it when it is a callable."""
+        function = kwargs.get("function")
+        if isinstance(function, str) and function.strip():
+            return FunctionName(function) if function.isidentifier() else FunctionSource(function)
+        if not callable(function):
+            raise BadArgument(
+                "func",
+                function,
+                "a callable, source text, or the name of a method or a stored function",
+            )
+        pickled = self._pickler.pickle(function)
+        self._keep(pickled)
+        return pickled
+
+    def _keep(self, pickled: PickledFunction) -> None:
+        if pickled.digest in self._kept:
+            self._kept.move_to_end(pickled.digest)
+            return
+        self._kept[pickled.digest] = pickled.body
+        self._kept_bytes += len(pickled.body)
+        while self._kept_bytes > KEPT_FUNCTION_BYTES and len(self._kept) > 1:
+            self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+
+    def kept_function(self, digest: bytes) -> bytes | None:
+        """Give a function that was sent before, if it is still kept."""
+        return self._kept.get(digest)
+
+    def section_for(self, function: Function, target: int) -> bytes:
+        """Give *function* as it is sent to *target*, which has it from then on."""
+        if not isinstance(function, PickledFunction):
+            return encode_function(function)
+        known = self._known.get(target)
+        if known is None:
+            known = self._known[target] = set()
+        if function.digest in known:
+            return encode_function(function, is_known=True)
+        if len(known) > 4096:
+            known.clear()
+        known.add(function.digest)
+        return encode_function(function)
+
+    def forget(self, targets: set[int]) -> None:
+        """Executors are gone, and what they knew with them."""
+        for target in targets:
+            self._known.pop(target, None)
+
+
+def flags_and_options(kwargs: Kwargs) -> tuple[int, Message]:
+    """Read what a call says besides its function and arguments; raises BadArgument."""
+    if kwargs.get("mode", "execute") != "execute":
+        raise BadArgument("mode", kwargs.get("mode"), "'execute'")
+    handling = kwargs.get("result_handling") or {}
+    name = handling.get("result_name")
+    if name is not None and not isinstance(name, str):
+        raise BadArgument("resultName", name, "None or a string")
+    flags = RETURN if handling.get("return_result", True) else 0
+    flags |= STORE if handling.get("store_result") else 0
+    flags |= FIRST_ARGUMENT if kwargs.get("first_argument_executor") else 0
+    options: Message = {}
+    if flags & STORE and name is not None:
+        options["result_name"] = name
+    promise = kwargs.get("promise_password")
+    if promise is not None:
+        if not isinstance(promise, str):
+            raise BadArgument("promisePassword", promise, "None or a string")
+        options["promise"] = promise
+    propagate = [flag for flag in PROPAGATE if kwargs.get(flag)]
+    if propagate:
+        options["propagate"] = propagate
+    return flags, options
+
+
+def arguments_of(kwargs: Kwargs) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Read the arguments of a call; raises BadArgument."""
+    args, keywords = kwargs.get("args"), kwargs.get("kwargs")
+    if args is not None and not isinstance(args, (tuple, list)):
+        raise BadArgument("args", args, "None, a tuple or a list")
+    if keywords is not None and not (isinstance(keywords, dict) and all(isinstance(key, str) for key in keywords)):
+        raise BadArgument("kwargs", keywords, "None or a dictionary with strings as keys")
+    return tuple(args or ()), keywords or {}
+
+
+class Prepared:
+    """Some transfer kwargs, encoded as far as it does not depend on the target; the same kwargs are encoded once."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._kwargs: Kwargs | None = None
+        self._bodies: dict[bytes, Outbound] = {}
+        self._joined: dict[int, bytes] = {}
+
+    def use(self, kwargs: Kwargs) -> None:
+        """Turn to other kwargs; raises what is wrong with them."""
+        if kwargs is self._kwargs:
+            return
+        self._kwargs = kwargs
+        self._function = self._encoder.function_of(kwargs)
+        self._args, self._keywords = arguments_of(kwargs)
+        self._flags, self._options = flags_and_options(kwargs)
+        self._priority = check_priority(kwargs.get("priority", 1))
+        self._bodies.clear()
+        self._joined.clear()
+
+    def body_for(self, target: int) -> Outbound:
+        """Give the call for *target*."""
+        section = self._encoder.section_for(self._function, target)
+        known = self._bodies.get(section)
+        if known is None:
+            known = self._bodies[section] = self._encode(section, self._options)
+        return known
+
+    def joined(self, body: Outbound) -> bytes:
+        """Give a small call as one string of bytes, put together once."""
+        if not body.size:
+            return body.head
+        joined = self._joined.get(id(body))
+        if joined is None:
+            joined = self._joined[id(body)] = body.joined()
+        return joined
+
+    def bounced_body(self, fan: list[str]) -> Outbound:
+        """Give the call that its target fans out; it always carries the function, which may be new to the others."""
+        return self._encode(encode_function(self._function), {**self._options, "bounce": fan})
+
+    def _encode(self, section: bytes, options: Message) -> Outbound:
+        return encode_call(
+            section, self._args, self._keywords, flags=self._flags, priority=self._priority, options=options
+        )
