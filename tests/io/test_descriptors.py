@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
 
 from softgrid._io.descriptors import Descriptors
-import contextlib
 
 
 def is_open(number: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -14,7 +15,6 @@ from softgrid._node.control import Control, error_message
 from softgrid._state.inflight import InFlight
 from softgrid._wire.control import decode_control, encode_control
 from softgrid._wire.framing import Kind
-import contextlib
 
 ME, THEM = node_id(TOP), node_id(A1)
 

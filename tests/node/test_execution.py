@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
@@ -24,7 +25,6 @@ from softgrid._wire.functions import (
     PickledFunction,
     encode_function,
 )
-import contextlib
 
 CALLER, OTHER = 70, 80
 

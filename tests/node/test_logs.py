@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -18,7 +19,6 @@ from softgrid._state.inflight import InFlight
 from softgrid._state.logflow import CREDIT_STEP, WINDOW
 from softgrid._wire.control import decode_control, encode_control
 from softgrid._wire.framing import Kind
-import contextlib
 
 ME = node_id(A)
 BELOW = node_id(A1)

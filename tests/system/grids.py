@@ -238,9 +238,11 @@ class Scripts:
         self.started.append(Running(process, output, self.traces))
         return self.started[-1]
 
-    def run(self, source: str, how: str = "file", *, status: int = 0, **options: Any) -> str:
+    def run(
+        self, source: str, how: str = "file", *, status: int = 0, timeout: float = PATIENCE_S, **options: Any
+    ) -> str:
         """Run a script to its end, which must come with that exit status; gives what it said."""
         running = self.start(source, how, **options)
-        code = running.end()
+        code = running.end(timeout)
         assert code == status, f"exit status {code}\n{running.output}"
         return running.output

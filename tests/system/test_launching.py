@@ -94,10 +94,6 @@ def test_parameters_of_the_executor_reach_it(make_grid: MakeGrid) -> None:
     assert grid.one(said, first=True) == kwargs
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="rules in executorKwargs replace the rules of the grid by the defaults instead of being laid over them",
-)
 def test_rules_in_the_kwargs_win_over_those_of_the_grid(make_grid: MakeGrid) -> None:
     grid = make_grid(workers=0)
     grid.workers = grid.launch("Worker", executorKwargs={"rules": {"timeout_short": 3}})
@@ -145,10 +141,6 @@ def test_a_worker_can_ask_for_a_router_under_the_orchestrator(make_grid: MakeGri
     assert grid.O.paths["router"] == {ask[1][0]["gridUniqueName"]: [grid.O.gridUniqueName]}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="LaunchFailed and BadArgument do not unpickle (two- and three-argument __init__), so a status with one cannot travel",
-)
 def test_rules_hold_whoever_asks(make_grid: MakeGrid) -> None:
     grid = make_grid(managers=1, rules={"machine_maximum_number_of_workers": 2})
 
@@ -214,10 +206,6 @@ def test_an_executable_that_is_not_there_is_named(grid: Grid) -> None:
     grid.check_alive()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="when the supervisor dies at once neither its exit code nor its command is told; at times noticed only by the timeout",
-)
 @pytest.mark.parametrize("program", ["/bin/false", "/bin/cat"])
 def test_an_executable_that_is_no_python_fails_with_the_step(grid: Grid, program: str) -> None:
     statuses, successful, _ = grid.O.launch_worker(grid.O.address, machineExecutable=program, timeout=5)
@@ -227,9 +215,6 @@ def test_an_executable_that_is_no_python_fails_with_the_step(grid: Grid, program
     grid.check_alive()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the last output and exit code of a supervisor that does not come up are not told"
-)
 def test_a_failure_tells_what_the_child_said_last(make_grid: MakeGrid, tmp_path: Path) -> None:
     wrapper = tmp_path / "python"
     wrapper.write_text("#!/bin/sh\necho 'the licence server is down' >&2\nexit 3\n")
@@ -346,7 +331,6 @@ def test_no_addresses_launch_nothing(grid: Grid) -> None:
     assert grid.O.launch_worker([]) == ([], [], [])
 
 
-@pytest.mark.xfail(strict=True, reason="a launch under an executor that is gone says 'the receiver' and not which")
 def test_an_upgrid_that_is_not_there_is_named(make_grid: MakeGrid) -> None:
     grid = make_grid(managers=1)
     nobody = "manager|Nobody@10.0.0.1[4]:5000"

@@ -16,11 +16,6 @@ from softgrid import Collections
 
 pytestmark = pytest.mark.system
 
-never_leaves = pytest.mark.xfail(
-    strict=True,
-    reason="an executor that is turned away does not end, so the reason is not told (Membership.on_turned_away)",
-)
-
 
 def test_every_executor_is_a_process_of_its_own_under_one_supervisor(grid: Grid) -> None:
     names = grid.routers + grid.managers + grid.workers
@@ -169,7 +164,6 @@ def test_who_runs_functions_of_users_can_be_said_of_each_executor(make_grid: Mak
     assert not grid.one(os.getpid, to=worker)
 
 
-@never_leaves
 @pytest.mark.parametrize(
     ("role", "rule"), [("Manager", "orchestrator_allow_managers"), ("Worker", "orchestrator_allow_workers")]
 )
@@ -191,7 +185,6 @@ def test_accept_parameters_win_over_the_rules(make_grid: MakeGrid) -> None:
     assert other.launch("Worker")
 
 
-@never_leaves
 def test_a_launched_router_accepts_only_what_it_was_told_to(make_grid: MakeGrid) -> None:
     grid = make_grid(workers=0)
     (router,) = grid.launch("Router", executorKwargs={"acceptWorkers": False})
@@ -201,7 +194,6 @@ def test_a_launched_router_accepts_only_what_it_was_told_to(make_grid: MakeGrid)
     assert grid.launch("Manager", router)
 
 
-@never_leaves
 @pytest.mark.parametrize("role", ["Router", "Manager"])
 def test_a_manager_holds_workers_only(grid: Grid, role: str) -> None:
     statuses, successful, _ = grid.O.launch_executor(grid.O.address, role, upgridUniqueName=grid.managers[0], timeout=4)
@@ -209,7 +201,6 @@ def test_a_manager_holds_workers_only(grid: Grid, role: str) -> None:
     assert f"a manager holds no {role.lower()}s" in statuses[0].error
 
 
-@never_leaves
 @pytest.mark.parametrize("role", ["Router", "Manager", "Worker"])
 def test_a_worker_holds_nobody(grid: Grid, role: str) -> None:
     statuses, successful, _ = grid.O.launch_executor(grid.O.address, role, upgridUniqueName=grid.workers[0], timeout=4)

@@ -177,9 +177,6 @@ def test_records_and_prints_of_one_origin_keep_their_order(scripts: Scripts) -> 
         assert [line.strip() for line in mine if line.startswith("p ")] == [f"p {n}" for n in range(200)]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="records of more than 32 KiB are cut in the middle of lines (RelayedStream._emit)"
-)
 def test_lines_stay_whole_and_none_is_lost_when_the_script_ends_at_once(scripts: Scripts) -> None:
     said = scripts.run("""
         O = Orchestrator()
@@ -249,7 +246,6 @@ subprocess.Popen(['sh', '-c', f'sleep 0.2; kill -CONT {supervisor}'])
 """
 
 
-@pytest.mark.xfail(strict=True, reason="leaving does not wait for output that the supervisor has not read yet")
 def test_output_below_python_is_not_lost_at_the_end_of_a_script(scripts: Scripts) -> None:
     """The supervisor, through which it comes, is made to be late, as it can be on a busy machine."""
     said = scripts.run(f"""
@@ -263,10 +259,6 @@ call(O, lambda: os.write(1, b'last words' + bytes([10])))
     assert "last words" in said
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="sys.stdout.flush() of a worker does nothing, so what was printed and flushed right before its death is lost",
-)
 def test_the_last_words_of_a_worker_that_dies_are_told(scripts: Scripts) -> None:
     said = scripts.run("""
         O = Orchestrator()
@@ -304,7 +296,6 @@ def test_types_can_be_muted_per_executor(scripts: Scripts) -> None:
     assert by == {one: ["an info", "a print"], two: ["a debug", "an info", "a print"]}
 
 
-@pytest.mark.xfail(strict=True, reason="what user code prints is recorded without asking whether 'stdout' is muted")
 def test_prints_can_be_muted_per_executor(scripts: Scripts) -> None:
     said = scripts.run("""
         O = Orchestrator()

@@ -193,7 +193,6 @@ def test_source_text_of_a_definition(grid: Grid) -> None:
     )
 
 
-@pytest.mark.xfail(strict=True, reason="source text of a definition that is indented as a whole is not dedented")
 def test_source_text_may_be_indented_as_a_whole(grid: Grid) -> None:
     assert grid.one("\n\n    def indented(x):\n        return -x\n", 3) == -3
 
@@ -483,9 +482,6 @@ def test_a_status_and_our_errors_can_travel(grid: Grid) -> None:
     assert (bool(back), back.error, back.data, back.name) == (False, "e", {"a": 1}, "n")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="LaunchFailed and BadArgument do not unpickle (two- and three-argument __init__)"
-)
 def test_errors_that_softgrid_raised_in_the_function_come_back_as_themselves(grid: Grid) -> None:
     from softgrid._model import errors
 

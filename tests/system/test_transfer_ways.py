@@ -174,7 +174,6 @@ def test_a_list_of_transfer_kwargs_goes_one_to_each(open_grid: Grid) -> None:
         assert "transferKwargs" in status.error
 
 
-@pytest.mark.xfail(strict=True, reason="a bad first item fails the whole transfer, a bad other item only itself")
 def test_one_bad_item_of_a_list_does_not_keep_the_others_from_their_work(open_grid: Grid) -> None:
     lock = __import__("threading").Lock()
     for bad in range(3):
@@ -218,9 +217,6 @@ def test_bounce_forms(open_grid: Grid) -> None:
         assert results == pids(expected), (receivers, bounce)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a target that stands twice in one bounce list is lost once (open_fan has one slot per target)"
-)
 def test_bounce_to_the_same_target_twice(open_grid: Grid) -> None:
     twice = [open_grid.workers[0]] * 2
     template = open_grid.template(os.getpid)
@@ -418,9 +414,6 @@ def test_recursive_propagation_everywhere_reaches_everybody_once(open_grid: Grid
     wait_until(lambda: marked(open_grid, f"all {start}") == expected, timeout=8, what=f"marks are {expected}")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a propagated call that names its function by digest finds nobody below who knows it"
-)
 def test_propagation_of_a_function_that_the_receiver_knows_already(open_grid: Grid) -> None:
     def count(executor: Any) -> None:
         executor._counted = executor.__dict__.get("_counted", 0) + 1

@@ -20,6 +20,7 @@ from softgrid._wire.handshake import (
     ServerHandshake,
 )
 
+KEY = hashlib.sha256(b"pw").digest()
 ONE, OTHER = b"\x01" * NONCE_SIZE, b"\x02" * NONCE_SIZE
 
 
@@ -65,8 +66,8 @@ def test_the_password_never_passes_and_no_two_talks_are_alike() -> None:
 def test_the_proofs_are_what_the_protocol_says() -> None:
     said = shake(client("pw", binding=b"cert"), server("pw", binding=b"cert"))
     bound = ONE + OTHER + hashlib.sha256(b"cert").digest()
-    assert said[2] == hmac.digest(b"pw", b"client" + bound, "sha256")
-    assert said[3] == hmac.digest(b"pw", b"server" + bound, "sha256")
+    assert said[2] == hmac.digest(KEY, b"client" + bound, "sha256")
+    assert said[3] == hmac.digest(KEY, b"server" + bound, "sha256")
 
 
 @PROPERTY
@@ -80,6 +81,11 @@ def test_the_server_lets_nobody_in_with_another_password(mine: str, theirs: str)
         shake(one, other)
     assert not one.is_done
     assert not other.is_done
+
+
+def test_a_password_that_ends_in_zeros_is_another_password() -> None:
+    with pytest.raises(HandshakeFailed, match=r"^wrong password$"):
+        shake(client("a"), server("a\0"))
 
 
 def test_another_channel_is_another_proof() -> None:
@@ -167,9 +173,9 @@ def test_a_client_that_says_more_than_a_handshake_is_refused() -> None:
 def test_a_client_that_says_all_at_once_gets_all_at_once() -> None:
     bound = ONE + OTHER + hashlib.sha256(b"").digest()
     other = server()
-    answer = other.receive(MAGIC + ONE + hmac.digest(b"pw", b"client" + bound, "sha256"))
+    answer = other.receive(MAGIC + ONE + hmac.digest(KEY, b"client" + bound, "sha256"))
     assert other.is_done
-    assert answer == OTHER + hmac.digest(b"pw", b"server" + bound, "sha256")
+    assert answer == OTHER + hmac.digest(KEY, b"server" + bound, "sha256")
 
 
 def test_a_server_that_closes_before_its_nonce_speaks_another_language() -> None:

@@ -38,6 +38,6 @@ def or_status(method: Callable[P, R]) -> Callable[P, R | SoftgridStatus]:
 
 def statuses_for_failures(results: list[Any] | None) -> list[Any] | None:
     """Give the results of a transfer with a failed status in the place of each failure."""
-    if results is None:
-        return None
+    if results is None or Failed not in map(type, results):
+        return results
     return [status_of(result) if type(result) is Failed else result for result in results]

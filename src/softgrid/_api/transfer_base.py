@@ -147,7 +147,8 @@ class TransferBase(MachineManagement):
 
         Blocks with *collect* until all receivers have answered, failed or died; otherwise until the data has left.
         """
-        _check_bridging(allowBridging)
+        if allowBridging is not True:
+            _check_bridging(allowBridging)
         spec = TransferSpec(transferKwargs, receivers, bounce, bool(collect), transferTimeout, multiplier)
         return statuses_for_failures(self._node.transfer(spec))
 

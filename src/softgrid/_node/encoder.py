@@ -17,6 +17,7 @@ from softgrid._wire.calls import FIRST_ARGUMENT, RETURN, STORE, encode_call
 from softgrid._wire.control import Message
 from softgrid._wire.framing import Outbound
 from softgrid._wire.functions import (
+    DIGEST,
     Function,
     FunctionName,
     FunctionPickler,
@@ -57,12 +58,19 @@ class Encoder:
 
     def _keep(self, pickled: PickledFunction) -> None:
         if pickled.digest in self._kept:
-            self._kept.move_to_end(pickled.digest)
             return
         self._kept[pickled.digest] = pickled.body
         self._kept_bytes += len(pickled.body)
         while self._kept_bytes > KEPT_FUNCTION_BYTES and len(self._kept) > 1:
             self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+
+    def encode(self, kwargs: Kwargs, target: int) -> Outbound:
+        """Give one call for one target."""
+        args, keywords = arguments_of(kwargs)
+        flags, options = flags_and_options(kwargs)
+        priority = check_priority(kwargs.get("priority", 1))
+        section = self.section_for(self.function_of(kwargs), target)
+        return encode_call(section, args, keywords, flags=flags, priority=priority, options=options)
 
     def kept_function(self, digest: bytes) -> bytes | None:
         """Give a function that was sent before, if it is still kept."""
@@ -76,7 +84,7 @@ class Encoder:
         if known is None:
             known = self._known[target] = set()
         if function.digest in known:
-            return encode_function(function, is_known=True)
+            return DIGEST + function.digest
         if len(known) > 4096:
             known.clear()
         known.add(function.digest)
@@ -107,9 +115,9 @@ def flags_and_options(kwargs: Kwargs) -> tuple[int, Message]:
         if not isinstance(promise, str):
             raise BadArgument("promisePassword", promise, "None or a string")
         options["promise"] = promise
-    propagate = [flag for flag in PROPAGATE if kwargs.get(flag)]
-    if propagate:
-        options["propagate"] = propagate
+    for flag in PROPAGATE:
+        if kwargs.get(flag):
+            options.setdefault("propagate", []).append(flag)
     return flags, options
 
 

@@ -303,7 +303,7 @@ class Node:
         """Send work to others, and collect when asked to."""
         self.check_open()
         results = self.transfers.transfer(spec)
-        if results is not None:
+        if results is not None and type(spec.transfer_kwargs) is not list:
             self._keep_named(spec, results)
         return results
 

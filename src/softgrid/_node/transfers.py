@@ -24,7 +24,7 @@ from softgrid._state.timeouts import check_timeout, wait_timeout
 from softgrid._state.tree import Tree
 from softgrid._state.windows import SendWindows
 from softgrid._wire.calls import Failure, decode_result
-from softgrid._wire.framing import Body, Kind, frame
+from softgrid._wire.framing import Body, Kind, Outbound, frame
 
 
 class TransferSpec(NamedTuple):
@@ -71,6 +71,12 @@ class Transfers:
 
     def transfer(self, spec: TransferSpec) -> list[Any] | None:
         """Send, and collect when asked to; a receiver's failure is a Failed in its place; raises what concerns all."""
+        if spec.collect and spec.bounce is None and spec.timeout is None and type(spec.receivers) is str:
+            target = node_id(spec.receivers)
+            hop = self._tree.routes.get(target)
+            kwargs = spec.transfer_kwargs
+            if hop is not None and type(kwargs) is dict and kwargs.get("bounce_transfer") is None:
+                return self._call_one(spec.receivers, target, hop, kwargs)
         names = expand_receivers(self._tree, spec.receivers)
         kwargs_list = self._one_per_receiver(spec.transfer_kwargs, len(names))
         timeout = check_timeout(spec.timeout, "transferTimeout")
@@ -100,6 +106,36 @@ class Transfers:
             return self._collect(batch, waiter, timeout)
         self._watch_over(batch, memory, timeout)
         return None
+
+    def _call_one(self, name: str, target: int, hop: Link, kwargs: Kwargs) -> list[Any]:
+        """Call one executor below and wait for the answer: what most transfers are, without what they do not need."""
+        body = self.encoder.encode(kwargs, target)
+        waiter = Waiter()
+        batch = Batch([name], [kwargs])
+        batch.on_done = waiter.set
+        shielded = self._reactor.shield()
+        try:
+            if hop.closed:
+                batch.fill(0, self._unreachable(name))
+            else:
+                self._send_body(body, self.inflight.open(batch, 0, target), target, hop)
+        finally:
+            self._reactor.unshield(shielded)
+        return self._collect(batch, waiter, None)
+
+    def _send_body(self, body: Outbound, message_id: int, target: int, hop: Link) -> None:
+        bulk = body.size if body.size > THRESHOLD else 0
+        queued = len(body.head) + body.size - bulk
+        with self._room:
+            if not self._windows.admit(target, message_id, queued, bulk):
+                outgoing = Outgoing()
+                outgoing.note_waiting()
+                self._windows.defer(target, message_id, queued, bulk, Waiting(target, message_id, body, outgoing))
+                return
+        if bulk or queued > THRESHOLD:
+            self._switch.send_over(hop, Kind.CALL, target, message_id, body, self._tree.node_id)
+        else:
+            hop.send(frame(1, target, self._tree.node_id, message_id, body.joined()), target)
 
     def _one_per_receiver(self, transfer_kwargs: Any, count: int) -> list[Kwargs]:
         if isinstance(transfer_kwargs, Mapping):

@@ -99,20 +99,21 @@ class FunctionPickler:
 
     def __init__(self, capacity: int = 512) -> None:
         self._capacity = capacity
-        self._kept: OrderedDict[int, tuple[object, tuple[Any, ...], PickledFunction]] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[object, list[_Ingredients], PickledFunction]] = OrderedDict()
 
     def pickle(self, function: Callable[..., Any]) -> PickledFunction:
         """Give *function* as bytes; raises Unserializable, which names the part that will not go."""
-        kept = self._kept.get(id(function))
-        if kept is not None and kept[0] is function and _same(kept[1], _ingredients(function)):
-            self._kept.move_to_end(id(function))
+        key = id(function)
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] is function and all([part.are_unchanged() for part in kept[1]]):  # noqa: C419
+            self._kept.move_to_end(key)
             return kept[2]
         ingredients = _ingredients(function)
         body = _VERSION + join_parts(encode_value(function, what=f"function {_label(function)}"))
         pickled = PickledFunction(blake2b(body, digest_size=DIGEST_SIZE).digest(), body)
         if ingredients is not None:
-            self._kept[id(function)] = (function, ingredients, pickled)
-            self._kept.move_to_end(id(function))
+            self._kept[key] = (function, ingredients, pickled)
+            self._kept.move_to_end(key)
             if len(self._kept) > self._capacity:
                 self._kept.popitem(last=False)
         return pickled
@@ -125,53 +126,80 @@ def _label(function: object) -> str:
     return getattr(function, "__qualname__", None) or type(function).__name__
 
 
-def _same(kept: tuple[Any, ...], now: tuple[Any, ...] | None) -> bool:
-    return now is not None and len(kept) == len(now) and all(a is b for a, b in zip(kept, now, strict=True))
+class _Ingredients:
+    """Everything that the pickle of one function was made of, other functions apart."""
+
+    __slots__ = ("_cells", "_code", "_defaults", "_function", "_globals")
+
+    def __init__(self, function: types.FunctionType) -> None:
+        self._function = function
+        self._code = function.__code__
+        self._defaults = function.__defaults__
+        self._cells = [(cell, _contents(cell)) for cell in function.__closure__ or ()]
+        names = set(_global_names(function.__code__))
+        self._globals = [(name, function.__globals__.get(name, _ABSENT)) for name in names]
+
+    def parts(self) -> list[Any]:
+        """Give the objects that the function refers to."""
+        return [*(self._defaults or ()), *(part for _, part in self._cells), *(part for _, part in self._globals)]
+
+    def are_unchanged(self) -> bool:
+        """Whether the function still refers to the same objects."""
+        function = self._function
+        if function.__code__ is not self._code or function.__defaults__ is not self._defaults:
+            return False
+        if function.__kwdefaults__ or function.__dict__:
+            return False
+        for cell, part in self._cells:
+            if _contents(cell) is not part:
+                return False
+        if self._globals:
+            globals_ = function.__globals__
+            for name, part in self._globals:
+                if globals_.get(name, _ABSENT) is not part:
+                    return False
+        return True
 
 
-def _ingredients(function: object) -> tuple[Any, ...] | None:
-    """Give every object that the pickle of *function* depends on, or None when one of them may change in place."""
-    if isinstance(function, types.BuiltinFunctionType):
-        owner = function.__self__
-        return (function,) if owner is None or isinstance(owner, types.ModuleType) else None
+_ABSENT = type("_Absent", (), {})()
+
+
+def _contents(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # the variable has no value yet
+        return _ABSENT
+
+
+def _ingredients(function: object) -> list[_Ingredients] | None:
+    """Give everything that the pickle of *function* depends on, or None when some of it may change in place."""
+    if _travels_by_name(function):
+        return []
     if not isinstance(function, types.FunctionType):
         return None
-    found: list[Any] = []
-    return tuple(found) if _collect(function, found, set()) else None
+    found: dict[int, _Ingredients] = {}
+    return list(found.values()) if _collect(function, found) else None
 
 
-def _collect(function: types.FunctionType, found: list[Any], seen: set[int]) -> bool:
-    seen.add(id(function))
-    found.append(function.__code__)
+def _collect(function: types.FunctionType, found: dict[int, _Ingredients]) -> bool:
     if function.__dict__ or function.__kwdefaults__:
         return False
-    for part in _references(function):
-        found.append(part)
-        if type(part) in _UNCHANGING or isinstance(part, types.BuiltinFunctionType) or _is_imported(part):
+    ingredients = found[id(function)] = _Ingredients(function)
+    for part in ingredients.parts():
+        if part is _ABSENT or type(part) in _UNCHANGING or _travels_by_name(part):
             continue
         if not isinstance(part, types.FunctionType):
             return False
-        if id(part) not in seen and not _collect(part, found, seen):
+        if id(part) not in found and not _collect(part, found):
             return False
     return True
 
 
-def _is_imported(part: object) -> bool:
-    """Whether *part* is a module that travels by its name, so that what it contains does not matter."""
+def _travels_by_name(part: object) -> bool:
+    """Whether *part* is a module, or a function of one, that the receiver imports, so that its inside does not matter."""
+    if isinstance(part, types.BuiltinFunctionType):
+        return part.__self__ is None or isinstance(part.__self__, types.ModuleType)
     return isinstance(part, types.ModuleType) and sys.modules.get(part.__name__) is part and part.__name__ != "__main__"
-
-
-def _references(function: types.FunctionType) -> Iterator[Any]:
-    yield from function.__defaults__ or ()
-    for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:
-            yield None
-    globals_ = function.__globals__
-    for name in _global_names(function.__code__):
-        if name in globals_:
-            yield globals_[name]
 
 
 def _global_names(code: types.CodeType) -> Iterator[str]:
