@@ -499,7 +499,8 @@ def test_a_function_that_prints_a_hundred_megabytes(scripts: Scripts) -> None:
         mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         tell('orchestrator', mb < 200, mb)
         tell('alive', call(O, os.getpid) == [O.split_grid_unique_name(name)[3] for name in O.workers], len(pids))
-    """
+    """,
+        timeout=55,
     )
     assert ">> worker True" in said
     assert ">> orchestrator True" in said

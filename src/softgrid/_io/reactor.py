@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from itertools import count
-from time import monotonic
+from time import monotonic, perf_counter
 
 from softgrid._io.poller import READ, WRITE, open_poller
 
@@ -25,6 +25,10 @@ GRACE_S = 0.003
 RESTING_AFTER_S = 0.02
 """A thread that has waited this long for nothing lets the background thread sleep without looking up."""
 FOLLOW_S = 1.0
+SPIN_S = 0.00005
+SPIN_COOLDOWN = 256
+"""What is waited for often comes at once, and being put to sleep and woken costs more than looking a few times. Where
+looking does not pay (the other side has no core to run on, or takes longer), it is left alone for that many turns."""
 
 
 class Waiter:
@@ -105,6 +109,8 @@ class Reactor:
         self._closed = False
         self._main_thread = threading.main_thread().ident
         self._shielded = False
+        self._was_busy = False
+        self._spin_credit = 0
         self._interrupted = False
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -177,10 +183,10 @@ class Reactor:
         if self._shielded and self._holder == self._main_thread:
             self._shielded = False
             self._raise_interrupt()
-            events = self._poller.poll(timeout)
+            events = self._poll(timeout)
             self._shielded = True
         else:
-            events = self._poller.poll(timeout)
+            events = self._poll(timeout)
         for fd, mask in events:
             handler = self._handlers.get(fd)
             if handler is not None:
@@ -191,6 +197,26 @@ class Reactor:
         if timers:
             self._run_due()
         return bool(events)
+
+    def _poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        if self._was_busy and timeout != 0 and not self._background_leads:
+            self._was_busy = False
+            if self._spin_credit >= 0:
+                until = perf_counter() + SPIN_S
+                while perf_counter() < until:
+                    events = self._poller.poll(0)
+                    if events:
+                        self._was_busy = True
+                        self._spin_credit = min(self._spin_credit + 1, 16)
+                        return events
+                self._spin_credit -= 4
+                if self._spin_credit < 0:
+                    self._spin_credit = -SPIN_COOLDOWN
+            else:
+                self._spin_credit += 1
+        events = self._poller.poll(timeout)
+        self._was_busy = bool(events)
+        return events
 
     def _run_due(self) -> None:
         now = monotonic()

@@ -196,7 +196,7 @@ def _collect(function: types.FunctionType, found: dict[int, _Ingredients]) -> bo
 
 
 def _travels_by_name(part: object) -> bool:
-    """Whether *part* is a module, or a function of one, that the receiver imports, so that its inside does not matter."""
+    """Whether *part* is a module, or a built-in of one, which the receiver imports: its inside does not matter."""
     if isinstance(part, types.BuiltinFunctionType):
         return part.__self__ is None or isinstance(part.__self__, types.ModuleType)
     return isinstance(part, types.ModuleType) and sys.modules.get(part.__name__) is part and part.__name__ != "__main__"
