@@ -117,6 +117,14 @@ def test_text_shrinks_with_the_picture() -> None:
     assert small < large
 
 
+def test_all_nodes_lie_within_the_axes() -> None:
+    figure = draw_graph(NAMES, EDGES)
+    (left, right), (bottom, top) = figure.axes[0].get_xlim(), figure.axes[0].get_ylim()
+    spots = [spot for nodes in found(figure, PathCollection) for spot in nodes.get_offsets()]
+    assert len(spots) == len(NAMES)
+    assert all(left < x < right and bottom < y < top for x, y in spots)
+
+
 def test_a_title_stands_above() -> None:
     assert draw_graph(NAMES, EDGES, title="my grid").get_suptitle() == "my grid"
 

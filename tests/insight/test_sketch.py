@@ -70,6 +70,20 @@ def test_three_nodes_are_large_and_labelled_inside() -> None:
         assert node.label.text.count("\n") == 4
 
 
+@pytest.mark.parametrize("size", [(0, 0, 0), (0, 0, 2), (1, 2, 4), (0, 3, 12)])
+def test_labels_inside_fit_into_their_nodes(size: tuple[int, int, int]) -> None:
+    for node in sketch(a_grid(*size)).nodes:
+        lines = node.label.text.split("\n")
+        assert 0.6 * max(map(len, lines)) * node.label.size < node.across * 72
+        assert 1.2 * len(lines) * node.label.size < node.across * 72
+
+
+@pytest.mark.parametrize("size", GRIDS)
+def test_the_root_is_in_the_centre(size: tuple[int, int, int]) -> None:
+    root = sketch(a_grid(*size)).nodes[0]
+    assert (root.name.role, root.x, root.y) == ("orchestrator", 0.0, 0.0)
+
+
 def test_two_hundred_nodes_are_small_and_their_labels_run_outwards_on_one_line() -> None:
     found = sketch(a_grid(15, 35, 160))
     for node in leaves(found):

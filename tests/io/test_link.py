@@ -431,6 +431,16 @@ def test_an_end_that_goes_while_much_waits_to_be_sent_is_told(end: LinkEnd) -> N
     assert turn_until_idle(end.reactor) < 5
 
 
+def test_what_kept_behind_a_bulk_message_is_let_go_with_it(end: LinkEnd) -> None:
+    first = end.link.send_stream(1, iter(Bulk(b"A", 1000)))
+    end.link.send(b"s", 1)
+    second = end.link.send_stream(1, iter(Bulk(b"B", 1000)))
+    end.link.send(b"t", 1)
+    end.link.close()
+    assert first.done
+    assert second.done
+
+
 def test_closing_tells_once_and_sends_nothing_more(end: LinkEnd) -> None:
     end.link.close("because")
     end.link.close("again")

@@ -68,6 +68,15 @@ def test_a_waiter_is_woken_by_another_thread() -> None:
     assert ended(thread)
 
 
+def test_a_waiter_may_be_set_by_many_at_once() -> None:
+    for _ in range(20):
+        waiter = Waiter()
+        threads = [in_thread(waiter.set) for _ in range(4)]
+        waiter.block(PATIENCE_S)
+        assert waiter.done
+        assert all(ended(thread) for thread in threads)
+
+
 def test_a_waiter_stops_blocking_when_its_time_is_up() -> None:
     waiter = Waiter()
     waiter.block(0.001)
@@ -232,6 +241,22 @@ def test_another_thread_may_ask_for_a_timer_while_somebody_polls(reactor: Reacto
     waiter = Waiter()
     in_thread(lambda: reactor.call_soon(waiter.set))
     assert reactor.wait(waiter, PATIENCE_S)
+
+
+def test_what_is_to_run_in_the_turn_runs_at_once_there_and_soon_from_elsewhere(reactor: Reactor) -> None:
+    told: list[str] = []
+    reactor.run_in_turn(lambda: told.append("soon"))
+    assert told == []
+    waiter = Waiter()
+
+    def callback() -> None:
+        reactor.run_in_turn(lambda: told.append("at once"))
+        told.append("after")
+        waiter.set()
+
+    reactor.call_soon(callback)
+    assert reactor.wait(waiter, PATIENCE_S)
+    assert told == ["soon", "at once", "after"]
 
 
 # -- waiting --------------------------------------------------------------------------------------

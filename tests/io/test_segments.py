@@ -57,6 +57,11 @@ def test_a_receiver_reads_what_was_written(pool: SegmentPool) -> None:
     assert bytes(attachment.view()) == DATA
 
 
+def test_a_large_payload_is_read_like_a_small_one(pool: SegmentPool) -> None:
+    data = DATA * (segments_module.POPULATE_FROM // len(DATA) + 1)
+    assert bytes(Attachment(share(pool, data), len(data)).view()) == data
+
+
 def test_what_a_receiver_writes_is_its_own(pool: SegmentPool) -> None:
     attachment = Attachment(share(pool), len(DATA))
     mine, theirs = attachment.view(), attachment.view()

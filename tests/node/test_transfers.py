@@ -237,6 +237,80 @@ def test_of_many_kwargs_one_that_makes_no_sense_fails_alone(sending: Sending) ->
     assert errors_of(results) == [BadArgument, "ok"]
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="BUG: Prepared.use() notes the kwargs before it has read them: the second receiver of kwargs "
+    "that make no sense is sent a mixture of these and of those before them",
+)
+def test_kwargs_that_make_no_sense_fail_for_each_receiver_that_they_are_for(sending: Sending) -> None:
+    bad = {"function": "g", "args": 5}
+    results = sending.transfer([A1, A2, B1], [{"function": "f"}, bad, bad], answers=[(A1, "ok")], timeout=1.0)
+    assert errors_of(results) == ["ok", BadArgument, BadArgument]
+    assert len(sending.sent) == 1
+
+
+@pytest.mark.xfail(strict=True, raises=AttributeError, reason="BUG: result_handling is not checked")
+@pytest.mark.parametrize("handling", [5, "text", ["return_result"]])
+def test_a_result_handling_that_is_no_dictionary_is_refused(sending: Sending, handling: Any) -> None:
+    with pytest.raises(BadArgument, match=r"^resultHandling|^result_handling"):
+        sending.transfer([A1], {"function": "f", "result_handling": handling})
+
+
+# -- one receiver, the short way ------------------------------------------------------------------
+
+
+def test_one_receiver_by_name_is_called_like_one_in_a_list(sending: Sending) -> None:
+    assert sending.transfer(A1, {"function": "f", "args": (1,)}, answers=[(A1, "ok")]) == ["ok"]
+    ((target, _, call),) = sending.sent
+    assert (target, call.function, call.arguments()) == (node_id(A1), FunctionName("f"), ((1,), {}))
+    sending.check_nothing_sent()
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"function": "f", "args": 5}, {"function": "f", "priority": "high"}])
+def test_nonsense_for_one_receiver_is_refused_too(sending: Sending, kwargs: Any) -> None:
+    with pytest.raises(BadArgument):
+        sending.transfer(A1, kwargs)
+    sending.check_nothing_sent()
+
+
+def test_one_receiver_behind_a_closed_link_is_lost(sending: Sending) -> None:
+    sending.to_a.closed = True
+    assert errors_of(sending.transfer(A1)) == [PeerLost]
+    sending.check_nothing_sent()
+
+
+def test_one_receiver_that_has_enough_to_do_is_waited_for(sending: Sending) -> None:
+    kwargs = {"function": "f", "args": ("x" * 40_000,)}
+    sending.transfer([A1] * 40, kwargs, collect=False, timeout=5.0)
+    before = [message_id for _, message_id, _ in sending.take_calls()]
+
+    def answer_all(waiter: Any) -> None:
+        while before:
+            sending.answer(A1, before.pop(0), "ok")
+            before.extend(message_id for _, message_id, _ in sending.take_calls())
+
+    sending.reactor.while_waiting = answer_all
+    assert sending.transfer(A1, kwargs) == ["ok"]
+
+
+def test_one_large_call_goes_in_frames(sending: Sending) -> None:
+    sending.reactor.while_waiting = lambda waiter: None
+    sending.reactor.is_closed = True
+    sending.transfer(A1, {"function": "f", "args": (b"x" * 600_000,)})
+    assert [header.flags for header, _ in sending.to_a.take_frames()] == [MORE, MORE, 0]
+
+
+@pytest.mark.parametrize("name", ["nonsense", STRANGER, "workers"])
+def test_a_text_that_is_no_executor_below_goes_the_long_way(sending: Sending, name: str) -> None:
+    if name == "nonsense":
+        with pytest.raises(BadArgument):
+            sending.transfer(name)
+    elif name == STRANGER:
+        assert errors_of(sending.transfer(name)) == [NoRoute]
+    else:
+        assert sending.transfer(name, answers=[(A1, 1), (A2, 2), (B1, 3)]) == [1, 2, 3]
+
+
 # -- back -----------------------------------------------------------------------------------------
 
 

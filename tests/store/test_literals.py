@@ -78,6 +78,10 @@ def test_surrogates_stay_apart() -> None:
     assert decode_container(encode_container([tuple(value)])) == [tuple(value)]
 
 
+def test_complex_numbers_come_back_when_they_are_finite() -> None:
+    assert decode_container(encode_container([1 - 2j, 3j])) == [1 - 2j, 3j]
+
+
 def test_subclasses_come_back_as_what_they_extend() -> None:
     class Special(dict[str, int]):
         pass

@@ -89,6 +89,8 @@ def test_statistics_count_what_came_and_went(store: NamedStore[object]) -> None:
     store.pop("b")
     assert store.statistics() == StoreStatistics(kept=1, added=3, replaced=1, popped=1)
     assert repr(store) == "NamedStore('object', kept=1)"
+    assert "a" in store
+    assert "b" not in store
 
 
 def test_of_many_threads_that_want_one_name_exactly_one_gets_it(store: NamedStore[object]) -> None:

@@ -286,6 +286,13 @@ def test_an_absolute_path_follows_links_and_makes_folders(tmp_path: Path) -> Non
     assert folder.locate(relative) == str(tmp_path / "real" / "new" / "file")
 
 
+def test_folders_made_for_an_absolute_path_are_all_private(tmp_path: Path, umask: None) -> None:
+    folder, relative = Root.of_absolute(tmp_path / "a" / "b" / "c" / "file")
+    folder.write(relative, writing(b"x"), replace=True)
+    for made in ("a", "a/b", "a/b/c"):
+        assert stat.S_IMODE((tmp_path / made).stat().st_mode) == 0o700
+
+
 @pytest.mark.parametrize("path", ["relative", "/a/../b", "/a\0", "/", "", 5, "/" + "n" * 300])
 def test_bad_absolute_paths_are_refused(path: object) -> None:
     with pytest.raises(BadArgument, match="path: got"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import types
 from typing import Any
 
 import pytest
@@ -78,8 +79,6 @@ def test_a_key_can_be_the_culprit() -> None:
 
 def of_no_module(function: Any) -> Any:
     """Make cloudpickle take the function by value."""
-    import types
-
     copy = types.FunctionType(
         function.__code__,
         {**function.__globals__, "__name__": "__main__"},
@@ -103,6 +102,25 @@ def of_no_module(function: Any) -> Any:
 )
 def test_what_a_function_refers_to_can_be_the_culprit(function: Any, path: str) -> None:
     assert find_culprit(of_no_module(function), "value", ERROR).startswith(f"{path} (_thread.lock")
+
+
+def test_the_function_of_a_bound_method_can_be_the_culprit() -> None:
+    method = types.MethodType(of_no_module(_with_default), 5)
+    assert find_culprit(method, "value", ERROR).startswith("value.__func__<default 0> (_thread.lock")
+
+
+class _Stubborn(dict[str, int]):
+    def __reduce__(self) -> Any:
+        raise ERROR
+
+
+@pytest.mark.parametrize(
+    "value",
+    [_Stubborn(a=1), lambda a=1, *, b=2: len((a, b, ERROR)), types.MethodType(len, [1]), {1, 2}, (1, 2), int, types],
+    ids=["dictionary", "function", "method", "set", "tuple", "class", "module"],
+)
+def test_a_value_of_any_kind_whose_parts_all_travel_is_named_itself(value: object) -> None:
+    assert find_culprit(value, "value", ERROR).startswith("value (")
 
 
 def test_the_type_the_value_and_the_reason_are_told() -> None:

@@ -166,6 +166,18 @@ CHANGES: dict[str, tuple[str, dict[str, Any], Callable[[Any], None], Any]] = {
         lambda f: setattr(f, "__code__", f.__globals__["g"].__code__),
         2,
     ),
+    "an attribute that the function did not have": (
+        "def f(): return getattr(f, 'k', 1)",
+        {},
+        lambda f: setattr(f, "k", 2),
+        2,
+    ),
+    "keyword defaults that the function did not have": (
+        "def f(a=1): return a",
+        {},
+        lambda f: setattr(f, "__kwdefaults__", {"b": 1}) or setattr(f, "__defaults__", (2,)),
+        2,
+    ),
     "an attribute of the function": (
         "def f(): return f.k\nf.k = 1",
         {},

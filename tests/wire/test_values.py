@@ -128,6 +128,15 @@ def test_an_array_that_is_not_contiguous_travels_as_a_copy() -> None:
     assert (back == value).all()
 
 
+def test_a_buffer_with_gaps_that_gives_no_copy_of_itself_is_unserializable() -> None:
+    class Gaps:
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            return bytes, (pickle.PickleBuffer(memoryview(bytes(20_000))[::2]),)
+
+    with pytest.raises(Unserializable):
+        encode_value(Gaps())
+
+
 @pytest.mark.parametrize(
     "value",
     [bytearray(b"x" * 9999), np.ones((3, 2000), order="F"), np.zeros((0, 5)), np.float64(1.5)],

@@ -64,7 +64,7 @@ class Execution:
         functions: FunctionTable,
         *,
         allows_udf: bool,
-        on_event: Callable[[str, str], None],
+        on_event: Callable[[str, str], None] | None,
         on_options: Callable[[Task], bool],
     ) -> None:
         self._owner = owner
@@ -155,14 +155,16 @@ class Execution:
     def run(self, task: Task) -> None:
         """Run a call and answer it, whatever happens."""
         started = perf_counter()
-        self._on_event("execution_started", task.label())
+        if self._on_event is not None:
+            self._on_event("execution_started", task.label())
         try:
             outcome = self._outcome(task)
         except UnknownDigest:
             self._ask_for_function(task)
             return
         self.busy_s += perf_counter() - started
-        self._on_event("execution_finished", task.label())
+        if self._on_event is not None:
+            self._on_event("execution_finished", task.label())
         if self.after_run is not None:
             self.after_run()
         waiter = self._switch.send(Kind.RESULT, task.source, task.message_id, outcome)

@@ -63,13 +63,13 @@ class FunctionTable:
             key = b"source:" + function.text.encode()
             return Resolved(self._cached(key, lambda: compile_source(function.text)), True)
         assert isinstance(function, PickledFunction)
+        known = self._received.get(function.digest)
+        if known is not None:
+            return Resolved(known, True)
         if function.body:
             self._bodies[function.digest] = function.body
             return Resolved(self._cached(function.digest, lambda: unpickle_function(function.body)), True)
-        known = self._received.get(function.digest)
-        if known is None:
-            raise UnknownDigest
-        return Resolved(known, True)
+        raise UnknownDigest
 
     def body_of(self, digest: bytes) -> bytes | None:
         """Give a function that came over the wire as the bytes that came."""

@@ -28,7 +28,7 @@ from softgrid._node.execution import Execution
 from softgrid._node.fanout import FanOut
 from softgrid._node.functions import FunctionTable
 from softgrid._node.launching import Launching, own_cores
-from softgrid._node.logs import Logs, Sink
+from softgrid._node.logs import QUIET_TYPES, Logs, Sink
 from softgrid._node.membership import Membership
 from softgrid._node.statistics import Statistics
 from softgrid._node.switch import Switch
@@ -126,7 +126,7 @@ class Node:
             spec.rules,
             self.functions,
             allows_udf=spec.allows_udf,
-            on_event=self._on_execution_event,
+            on_event=self._on_execution_event if any(map(self.logs.is_said, QUIET_TYPES)) else None,
             on_options=self.fanout.on_options,
         )
         self.execution.ask_for = self._ask_for_function  # type: ignore[method-assign]

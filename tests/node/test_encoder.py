@@ -1,0 +1,90 @@
+"""The encoder: what is sent once, what is kept, and for whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from softgrid._model.errors import BadArgument
+from softgrid._node import encoder as encoder_module
+from softgrid._node.encoder import Encoder, Prepared
+from softgrid._wire.calls import decode_call
+from softgrid._wire.functions import FunctionName, FunctionSource, PickledFunction
+
+
+def function_sent(encoder: Encoder, function: Any, target: int) -> Any:
+    return decode_call(encoder.encode({"function": function}, target).joined()).function
+
+
+def test_a_text_is_a_name_or_source() -> None:
+    encoder = Encoder()
+    assert encoder.function_of({"function": "ping"}) == FunctionName("ping")
+    assert encoder.function_of({"function": "lambda: 1"}) == FunctionSource("lambda: 1")
+
+
+@pytest.mark.parametrize("function", [None, 5, "", "  \n", [len]])
+def test_what_is_no_function_is_refused(function: Any) -> None:
+    with pytest.raises(BadArgument, match=r"^func: got .*a callable, source text, or the name"):
+        Encoder().function_of({"function": function})
+
+
+def test_each_target_gets_a_function_once_and_again_when_it_was_forgotten() -> None:
+    encoder = Encoder()
+    bodies = [bool(function_sent(encoder, len, target).body) for target in (1, 2, 1, 2)]
+    assert bodies == [True, True, False, False]
+    encoder.forget({1, 99})
+    assert [bool(function_sent(encoder, len, target).body) for target in (1, 2)] == [True, False]
+
+
+def test_a_target_that_knows_very_many_functions_is_told_them_again() -> None:
+    encoder = Encoder()
+    for number in range(4098):
+        encoder.section_for(PickledFunction(number.to_bytes(16, "big"), b"x"), 1)
+    assert encoder.section_for(PickledFunction(bytes(16), b"x"), 1).startswith(b"P")
+
+
+def test_what_was_sent_is_kept_up_to_a_bound_the_latest(monkeypatch: Any) -> None:
+    encoder = Encoder()
+    functions = [eval(f"lambda: {number}") for number in range(3)]
+    pickled: list[Any] = [encoder.function_of({"function": function}) for function in functions[:1]]
+    monkeypatch.setattr(encoder_module, "KEPT_FUNCTION_BYTES", 2 * len(pickled[0].body) + 20)
+    pickled += [encoder.function_of({"function": function}) for function in functions[1:]]
+    kept = [encoder.kept_function(each.digest) == each.body for each in pickled]
+    assert kept == [False, True, True]
+
+
+def test_one_function_larger_than_the_bound_is_kept_all_the_same(monkeypatch: Any) -> None:
+    monkeypatch.setattr(encoder_module, "KEPT_FUNCTION_BYTES", 1)
+    encoder = Encoder()
+    pickled: Any = encoder.function_of({"function": len})
+    assert encoder.kept_function(pickled.digest) == pickled.body
+
+
+def test_the_same_kwargs_are_encoded_once_for_targets_that_know_the_same() -> None:
+    prepared = Prepared(Encoder())
+    kwargs = {"function": "f", "args": ([1],)}
+    prepared.use(kwargs)
+    one = prepared.body_for(1)
+    prepared.use(kwargs)
+    other = prepared.body_for(2)
+    assert one is other
+    assert prepared.joined(one) is prepared.joined(other)
+    assert decode_call(prepared.joined(one)).arguments() == (([1],), {})
+
+
+def test_other_kwargs_are_encoded_anew() -> None:
+    prepared = Prepared(Encoder())
+    for number in range(3):
+        prepared.use({"function": "f", "args": ([number],)})
+        body = prepared.body_for(1)
+        assert decode_call(prepared.joined(body)).arguments() == (([number],), {})
+
+
+def test_a_bounced_call_carries_its_function_always() -> None:
+    prepared = Prepared(Encoder())
+    prepared.use({"function": len})
+    prepared.body_for(1)
+    call = decode_call(prepared.bounced_body(["a", "b"]).joined())
+    assert call.function.body  # type: ignore[union-attr]
+    assert call.options["bounce"] == ["a", "b"]

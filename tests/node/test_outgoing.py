@@ -1,0 +1,65 @@
+"""Calls on their way out: gathered per link, sent when they are enough, in their order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from softgrid._io.reactor import Waiter
+from softgrid._node.outgoing import COALESCE_BYTES, Outgoing
+
+
+class Hop:
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+
+    def send(self, data: bytes, *more: Any) -> None:
+        self.writes.append(data)
+
+
+def test_small_frames_leave_together_per_link_and_in_order() -> None:
+    outgoing, one, other = Outgoing(), Hop(), Hop()
+    for index in range(4):
+        outgoing.add((one, other)[index % 2], bytes([index]))  # type: ignore[arg-type]
+    assert one.writes == other.writes == []
+    outgoing.flush_all()
+    assert (one.writes, other.writes) == ([b"\x00\x02"], [b"\x01\x03"])
+
+
+def test_nothing_is_sent_twice() -> None:
+    outgoing, hop = Outgoing(), Hop()
+    outgoing.flush(hop)  # type: ignore[arg-type]
+    outgoing.add(hop, b"a")  # type: ignore[arg-type]
+    for _ in range(2):
+        outgoing.flush(hop)  # type: ignore[arg-type]
+        outgoing.flush_all()
+    assert hop.writes == [b"a"]
+
+
+def test_when_it_is_enough_it_leaves_at_once() -> None:
+    outgoing, hop = Outgoing(), Hop()
+    half = b"x" * (COALESCE_BYTES // 2 + 1)
+    for _ in range(3):
+        outgoing.add(hop, half)  # type: ignore[arg-type]
+    assert hop.writes == [half * 2]
+    outgoing.flush_all()
+    assert hop.writes == [half * 2, half]
+
+
+def test_there_is_nothing_to_wait_for_when_all_is_sent() -> None:
+    assert Outgoing().waiters() == []
+
+
+def test_memory_and_calls_that_wait_for_room_are_waited_for() -> None:
+    outgoing, memory = Outgoing(), Waiter()
+    outgoing.memory.append(memory)
+    assert outgoing.waiters() == [memory]
+    for _ in range(2):
+        outgoing.note_waiting()
+    waiters = outgoing.waiters()
+    assert waiters[0] is memory
+    assert len(waiters) == 2
+    outgoing.note_sent()
+    assert not waiters[1].done
+    outgoing.note_sent()
+    assert waiters[1].done
+    assert outgoing.waiters() == [memory]
