@@ -67,7 +67,7 @@ def test_the_orchestrator_has_no_upgrid_to_send_to() -> None:
 @pytest.mark.parametrize(
     "receivers",
     [
-        None, 7, {A1}, {A1: 1}, b"workers", object(),
+        None, 7, {A1}, {A1: 1}, b"workers", ...,
         "", "worker", "everybody", "worker|W", "workers ",
         [None], [7], [[]], [A1, None], ["worker|W"], [A1, "worker|W"], [["worker|W"]], [[None]],
         [[A, 7]], [["workers"]], [[[A1]]],

@@ -118,7 +118,8 @@ class Grid:
     def one(self, function: Any, *args: Any, **more: Any) -> Any:
         """The same for a single receiver, whose result is given."""
         results = self.call(function, *args, **more)
-        assert isinstance(results, list) and len(results) == 1, results
+        assert isinstance(results, list), results
+        assert len(results) == 1
         return results[0]
 
     def cookie(self) -> str:

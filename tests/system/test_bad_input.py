@@ -157,11 +157,15 @@ def test_an_argument_whose_class_is_missing_on_the_worker(grid: Grid) -> None:
     module = types.ModuleType("only_here")
     exec("class Thing: pass\ndef function(x): return x", module.__dict__)
     sys.modules["only_here"] = module
+
+    def holds(thing: Any) -> Callable[[], Any]:
+        return lambda: thing
+
     try:
         for status in (
             grid.one(print, module.Thing()),
             grid.one(module.function, 1),
-            grid.one(lambda x=module.Thing(): x),
+            grid.one(holds(module.Thing())),
         ):
             assert "only_here" in failed(status).error
             assert "ModuleNotFoundError" in status.error
@@ -759,7 +763,8 @@ def test_attempts_at_the_door_are_logged(scripts: Scripts) -> None:
 # -- odd uses --------------------------------------------------------------------------------------
 
 
-def test_a_status_reads_well(grid: Grid) -> None:
+def test_a_status_reads_well(make_grid: MakeGrid) -> None:
+    grid = make_grid()
     status = failed(grid.one(lambda: 1 / 0))
     assert str(status).startswith(f"{grid.workers[0]}: failed: ZeroDivisionError")
     assert "successful=False" in repr(status)

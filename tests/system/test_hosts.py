@@ -127,9 +127,8 @@ def test_ctrl_c_at_a_terminal_ends_the_wait_and_not_the_grid(terminal: Terminal)
     terminal.await_output("going\r\n")
     terminal.type("\x03")
     terminal.await_output("KeyboardInterrupt")
-    terminal.type(
-        "print('still', len(O.workers), call(O, os.getpid, priority=None, to=O.workers[0]) == [int(O.workers[0].split('[')[1].split(']')[0])])\n"
-    )
+    terminal.type("pid = O.split_grid_unique_name(O.workers[0])[3]\n")
+    terminal.type("print('still', len(O.workers), call(O, os.getpid, priority=None, to=O.workers[0]) == [pid])\n")
     terminal.await_output("still 2 True")
     terminal.type("exit()\n")
     assert terminal.process.wait(PATIENCE_S) == 0
@@ -212,7 +211,7 @@ def test_functions_of_a_module_beside_the_script_are_found(scripts: Scripts, tmp
 
 @pytest.mark.xfail(
     strict=True,
-    reason="executors look for modules where the script did when the orchestrator was made; modules are not fetched from the caller yet",
+    reason="executors look for modules where the script did when the orchestrator was made",
 )
 def test_functions_of_a_module_that_came_to_the_path_later_are_found(scripts: Scripts, tmp_path: Path) -> None:
     (tmp_path / "later").mkdir()

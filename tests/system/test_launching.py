@@ -1,4 +1,5 @@
 """Executors launched on this machine: by whom, under whom, in which form, and what is said when it fails."""
+# ruff: noqa: E741  (O is what everybody calls the orchestrator)
 
 from __future__ import annotations
 
@@ -114,7 +115,7 @@ def test_a_worker_can_ask_for_a_worker_under_a_manager(make_grid: MakeGrid) -> N
     def ask(executor: Any, upgrid: str) -> Any:
         return executor.launch_worker(executor.address, upgridUniqueName=upgrid)
 
-    statuses, successful, failed = grid.one(ask, grid.managers[1], first=True)
+    _, successful, failed = grid.one(ask, grid.managers[1], first=True)
     assert failed == []
     name = successful[0]["gridUniqueName"]
     wait_until(lambda: name in grid.O.workers)
@@ -199,7 +200,7 @@ def test_an_executable_runs_the_executor(make_grid: MakeGrid, tmp_path: Path) ->
 
 
 def test_an_executable_that_is_not_there_is_named(grid: Grid) -> None:
-    statuses, successful, failed = grid.O.launch_worker(grid.O.address, machineExecutable="/no/such/python")
+    statuses, successful, _ = grid.O.launch_worker(grid.O.address, machineExecutable="/no/such/python")
     assert successful == []
     assert "/no/such/python" in statuses[0].error
     assert "step" in statuses[0].error
@@ -318,7 +319,7 @@ def test_an_executor_that_dies_at_once_is_told_with_its_cause(make_grid: MakeGri
 def test_bad_arguments_launch_nothing_and_are_named(grid: Grid, changed: dict[str, Any], named: str) -> None:
     arguments = {"executorAddress": [grid.O.address] * 2, "executorType": "Worker", **changed}
     before = len(processes_with("SOFTGRID_GRID", grid.cookie()))
-    statuses, successful, failed = grid.O.launch_executor(**arguments)
+    statuses, successful, _ = grid.O.launch_executor(**arguments)
     assert successful == []
     assert statuses
     assert not any(statuses)

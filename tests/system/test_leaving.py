@@ -12,7 +12,6 @@ from tests.system.grids import ANY_NUMBER, MakeGrid, Running, Scripts, Traces
 from tests.system.watching import (
     COOKIE,
     LEAVING_S,
-    environment_of,
     is_alive,
     parent_of,
     pid_in,
@@ -91,7 +90,7 @@ def stubborn(beginning, name):
     space[name]()
 bodies = {bodies!r}
 names = {[kind.replace(" ", "_") for kind in STUBBORN]!r}
-workers += launch(O, 'Worker', managers[0], count=len(names) // 2 - 1) + launch(O, 'Worker', managers[1], count=len(names) // 2 - 1)
+for manager in managers: workers += launch(O, 'Worker', manager, count=len(names) // 2 - 1)
 beginnings = [os.path.join(os.environ['SCRIPT_FOLDER'], name) for name in names]
 for worker, beginning, name in zip(workers, beginnings, names):
     call(O, stubborn, beginning, name, to=worker, collect=False)
@@ -334,7 +333,7 @@ def test_ctrl_c_reaches_the_script_only(scripts: Scripts) -> None:
     """A terminal sends it to the whole group; executors must not die of it, nor print anything."""
     running = idle(
         scripts.in_own_session(),
-        "say('now')\ntry:\n    signal.pause()\nexcept KeyboardInterrupt:\n    say('answers', call(O, lambda: 5))\nsys.exit(3)",
+        "say('now')\ntry: signal.pause()\nexcept KeyboardInterrupt: say('answers', call(O, lambda: 5))\nsys.exit(3)",
     )
     running.await_output("now")
     os.killpg(running.pid, signal.SIGINT)
@@ -485,9 +484,11 @@ def test_a_worker_that_kills_itself_is_told(make_grid: MakeGrid) -> None:
 
 
 def test_the_parent_of_a_script_sees_no_change_of_its_terminal_or_group(scripts: Scripts) -> None:
-    said = scripts.run(
-        "before = os.getpgrp(), os.getsid(0)\nO = Orchestrator(); launch(O, 'Worker')\nsay(before == (os.getpgrp(), os.getsid(0)))"
-    )
+    said = scripts.run("""
+        before = os.getpgrp(), os.getsid(0)
+        O = Orchestrator(); launch(O, 'Worker')
+        say(before == (os.getpgrp(), os.getsid(0)))
+    """)
     assert "True" in said
 
 
@@ -509,8 +510,9 @@ def test_the_cookie_of_a_grid_is_its_own_also_inside_another_grid(scripts: Scrip
 
 
 def test_the_environment_of_the_script_is_not_changed(scripts: Scripts) -> None:
-    said = scripts.run(
-        f"before = dict(os.environ)\nO = Orchestrator(); launch(O, 'Worker')\nsay(before == dict(os.environ), {COOKIE!r} in os.environ)"
-    )
+    said = scripts.run(f"""
+        before = dict(os.environ)
+        O = Orchestrator(); launch(O, 'Worker')
+        say(before == dict(os.environ), {COOKIE!r} in os.environ)
+    """)
     assert "True False" in said
-    assert environment_of(os.getpid())

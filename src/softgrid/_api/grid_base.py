@@ -27,12 +27,9 @@ class GridBase:
     _role: str | None = None
     _node: Node
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> GridBase:
-        if cls._role is None:
-            raise TypeError(f"{cls.__name__} is a base class: make an Orchestrator, Router, Manager or Worker")
-        return super().__new__(cls)
-
     def __init__(self, killAtDisconnect: bool | None = None) -> None:
+        if self._role is None:
+            raise TypeError(f"{type(self).__name__} is a base class: make an Orchestrator, Router, Manager or Worker")
         if killAtDisconnect is not None and not isinstance(killAtDisconnect, bool):
             raise BadArgument("killAtDisconnect", killAtDisconnect, "None, True or False")
         self._kill_at_disconnect = killAtDisconnect
