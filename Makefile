@@ -11,6 +11,8 @@ BIN = $(VENV)/bin
 DEMO =
 TEST =
 BENCH =
+# The layers that know no socket, thread or clock, and the contract of the public names.
+PURE = tests/api tests/model tests/state tests/util tests/wire
 # Two processes, since more would only wait for each other on a small machine; a test that hangs
 # is ended with the stacks of its threads.
 TEST_RUN = -n 2 --timeout 120
@@ -53,7 +55,7 @@ check: $(VENV)/.check ## format, lint, types, import order and the pure tests: s
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest -q -m "not system"
+	@$(BIN)/python -m pytest -q -n 2 $(PURE)
 
 bench: $(VENV)/.bench ## measure softgrid beside its peers
 	@$(BIN)/python -m benchmarks $(BENCH)

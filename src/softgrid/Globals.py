@@ -54,7 +54,11 @@ class _Terminal:
 
     def write(self, text: str) -> None:
         if sys.stdout is not None:
-            sys.stdout.write(text)
+            try:
+                sys.stdout.write(text)
+            except UnicodeEncodeError:
+                encoding = sys.stdout.encoding or "ascii"
+                sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
     def read(self) -> str:
         return ""

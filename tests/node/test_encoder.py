@@ -9,7 +9,7 @@ import pytest
 from softgrid._model.errors import BadArgument
 from softgrid._node import encoder as encoder_module
 from softgrid._node.encoder import Encoder, Prepared
-from softgrid._wire.calls import decode_call
+from softgrid._wire.calls import FIRST_ARGUMENT, RETURN, STORE, decode_call
 from softgrid._wire.functions import FunctionName, FunctionSource, PickledFunction
 
 
@@ -88,3 +88,44 @@ def test_a_bounced_call_carries_its_function_always() -> None:
     call = decode_call(prepared.bounced_body(["a", "b"]).joined())
     assert call.function.body  # type: ignore[union-attr]
     assert call.options["bounce"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "parameter"),
+    [
+        ({"mode": "dance"}, "mode"),
+        ({"args": 5}, "args"),
+        ({"args": "text"}, "args"),
+        ({"kwargs": [1]}, "kwargs"),
+        ({"kwargs": {1: 2}}, "kwargs"),
+        ({"priority": "high"}, "priority"),
+        ({"promise_password": 5}, "promisePassword"),
+        ({"result_handling": {"result_name": 5}}, "resultName"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name(kwargs: Any, parameter: str) -> None:
+    with pytest.raises(BadArgument, match=f"^{parameter}: got"):
+        Encoder().encode({"function": "f", **kwargs}, 1)
+    with pytest.raises(BadArgument, match=f"^{parameter}: got"):
+        Prepared(Encoder()).use({"function": "f", **kwargs})
+
+
+def test_a_call_says_what_was_asked_for() -> None:
+    kwargs = {
+        "function": "f",
+        "first_argument_executor": True,
+        "result_handling": {"store_result": True, "result_name": "r", "return_result": False},
+        "promise_password": "p",
+        "propagate_workers": True,
+        "propagate_upgrid": True,
+    }
+    call = decode_call(Encoder().encode(kwargs, 1).joined())
+    assert call.flags == FIRST_ARGUMENT | STORE
+    assert {key: call.options[key] for key in ("result_name", "promise")} == {"result_name": "r", "promise": "p"}
+    assert set(call.options["propagate"]) == {"propagate_workers", "propagate_upgrid"}
+
+
+def test_a_name_for_a_result_that_is_not_stored_is_not_sent() -> None:
+    call = decode_call(Encoder().encode({"function": "f", "result_handling": {"result_name": "r"}}, 1).joined())
+    assert call.flags == RETURN
+    assert call.options == {}

@@ -3,15 +3,28 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.system.grids import Grid, MakeGrid, Scripts
-from tests.system.watching import PATIENCE_S, is_alive, pid_in, port_in, processes_with, wait_until
+from tests.system.grids import ANY_NUMBER, Grid, MakeGrid, Scripts
+from tests.system.watching import (
+    COOKIE,
+    PATIENCE_S,
+    environment_of,
+    is_alive,
+    pid_in,
+    port_in,
+    processes_with,
+    wait_until,
+)
+
+from softgrid import Orchestrator
 
 pytestmark = pytest.mark.system
 
@@ -350,19 +363,33 @@ def test_an_address_elsewhere_is_refused_clearly_until_there_is_ssh(make_grid: M
     grid.check_alive()
 
 
-def test_a_launch_that_takes_longer_than_its_timeout_fails_and_leaves_no_process(
-    make_grid: MakeGrid, tmp_path: Path
-) -> None:
+@pytest.mark.xfail(
+    strict=True, reason="the link of a launch that timed out before it joined is never closed (Launching._on_timeout)"
+)
+def test_a_launch_that_takes_longer_than_its_timeout_fails_and_leaves_nothing_behind(tmp_path: Path) -> None:
     wrapper = tmp_path / "python"
     wrapper.write_text("#!/bin/sh\nexec sleep 600\n")
     wrapper.chmod(0o755)
-    grid = make_grid()
-    before = set(processes_with("SOFTGRID_GRID", grid.cookie()))
-    statuses, _, _ = grid.O.launch_worker(grid.O.address, machineExecutable=str(wrapper), timeout=1, retry=0)
-    assert not statuses[0]
-    assert "timeout" in statuses[0].error
-    assert set(processes_with("SOFTGRID_GRID", grid.cookie())) == before
-    grid.check_alive()
+
+    def launch() -> None:
+        orchestrator = Orchestrator(rules=ANY_NUMBER)
+        (worker,) = Grid(orchestrator).launch("Worker")
+        cookie = environment_of(pid_in(worker))[COOKIE]
+        before = set(processes_with(COOKIE, cookie))
+        statuses = orchestrator.launch_worker(orchestrator.address, machineExecutable=str(wrapper), timeout=1, retry=0)[
+            0
+        ]
+        assert not statuses[0]
+        assert "timeout" in statuses[0].error
+        assert set(processes_with(COOKIE, cookie)) == before
+        assert orchestrator.transfer(orchestrator.get_transfer_template(abs, (-1,)), worker, collect=True) == [1]
+        orchestrator.disconnect(kill=False)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        launch()
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
 
 
 def test_hundreds_of_launches_in_one_call(make_grid: MakeGrid) -> None:

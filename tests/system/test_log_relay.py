@@ -113,7 +113,8 @@ def test_another_executor_can_be_made_to_log(scripts: Scripts) -> None:
         results += call(O, log, [router, workers[1]], 'at both', to=workers[0], first=True)
         results += call(O, log, 'upgrid', 'at my upgrid', to=workers[1], first=True)
         results.append(O.transfer_to_executor_and_log('managers', 'warn', 'to all', largs=({'d': 1},)))
-        results.append(O.transfer_to_executor_and_log(workers[0], 'info', 'keywords', 'tb text', lkwargs={'data': 'some data'}))
+        more = {'data': 'some data'}
+        results.append(O.transfer_to_executor_and_log(workers[0], 'info', 'keywords', 'tb text', lkwargs=more))
         results.append(O.transfer_to_executor_and_log(O.gridUniqueName, 'info', 'to myself'))
         tell('results', results)
         tell('failed', bool(O.transfer_to_executor_and_log('nobody', 'info', 'x')))

@@ -190,6 +190,12 @@ CHANGES: dict[str, tuple[str, dict[str, Any], Callable[[Any], None], Any]] = {
         _set("k", 2),
         2,
     ),
+    "a list inside another function": (
+        "def g(): return k[0]\ndef f(): return g()",
+        {"k": [1]},
+        lambda f: f.__globals__["k"].insert(0, 2),
+        2,
+    ),
     "another function itself": (
         "def g(): return 1\ndef h(): return 2\ndef f(): return g()",
         {},
@@ -239,6 +245,13 @@ def test_functions_that_call_themselves_or_each_other_are_kept() -> None:
     function = make("def g(n): return f(n)\ndef f(n): return n and g(n - 1)")
     assert pickler.pickle(function) is pickler.pickle(function)
     assert revive(pickler.pickle(function))(3) == 0
+
+
+def test_a_function_with_a_closure_of_numbers_is_kept() -> None:
+    pickler = FunctionPickler()
+    function = make("def outer(a, b):\n    def f(): return a + b\n    return f\nf = outer(1, 2)")
+    assert pickler.pickle(function) is pickler.pickle(function)
+    assert revive(pickler.pickle(function))() == 3
 
 
 def test_a_closure_without_a_value_yet_is_kept_until_it_has_one() -> None:

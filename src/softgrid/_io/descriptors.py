@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 
@@ -16,12 +17,18 @@ class Descriptors:
         self.numbers = list(numbers)
         Descriptors.held += len(self.numbers)
 
+    def add(self, number: int) -> None:
+        """Keep one more."""
+        self.numbers.append(number)
+        Descriptors.held += 1
+
     def close(self) -> None:
         """Close them now."""
         numbers, self.numbers = self.numbers, []
         Descriptors.held -= len(numbers)
         for number in numbers:
-            os.close(number)
+            with contextlib.suppress(OSError):  # one that is closed already must not keep the others open
+                os.close(number)
 
     def __len__(self) -> int:
         return len(self.numbers)

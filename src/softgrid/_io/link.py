@@ -15,6 +15,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import Any, Union
 
 from softgrid._io.descriptors import Descriptors
@@ -131,6 +132,10 @@ class Link:
                 self._ask_to_write()
         return waiter
 
+    def has_stream_to(self, destination: int) -> bool:
+        """Whether a bulk message to *destination* is on its way, which what follows must keep behind."""
+        return bool(self._streams) and any(stream.destination == destination for stream in list(self._streams))
+
     def _keep_behind(self, item: _Behind, destination: int) -> bool:
         for stream in self._streams:
             if stream.destination == destination:
@@ -155,6 +160,9 @@ class Link:
 
     def _give_up_writing(self) -> None:
         self.closed = True
+        for item, _ in self._queue:
+            if isinstance(item, Waiter):
+                item.set()
         self._queue.clear()
         self._queued = 0
         for stream in self._streams:
@@ -313,12 +321,16 @@ class Link:
 
     def flush(self, timeout: float) -> None:
         """Block until everything is written, at most *timeout* seconds; not for callbacks."""
-        waiter = Waiter()
+        last = Waiter()
         with self._lock:
-            if not self._queue and not self._streams:
+            if self.closed or not (self._queue or self._streams):
                 return
-            self._queue.append((waiter, None))
-        self._reactor.wait(waiter, timeout)
+            waiters = [last, *(stream.waiter for stream in self._streams)]
+            self._queue.append((last, None))
+            self._ask_to_write()
+        deadline = monotonic() + timeout
+        for waiter in waiters:
+            self._reactor.wait(waiter, max(0.0, deadline - monotonic()))
 
     def close(self, reason: str = "closed here") -> None:
         """End it; ``on_closed`` is told once."""

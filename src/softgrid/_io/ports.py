@@ -46,6 +46,9 @@ def _bind(host: str, port: int, listen: bool) -> socket.socket | None:
         if listen:
             sock.listen(64)
         sock.setblocking(False)
+    except UnicodeError:
+        sock.close()
+        raise BadArgument("address", host, "an address of this machine") from None
     except OSError as error:
         sock.close()
         if error.errno in (errno.EADDRINUSE, errno.EACCES):

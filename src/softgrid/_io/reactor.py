@@ -25,6 +25,7 @@ GRACE_S = 0.003
 RESTING_AFTER_S = 0.02
 """A thread that has waited this long for nothing lets the background thread sleep without looking up."""
 FOLLOW_S = 1.0
+LONGEST_POLL_S = 3600.0
 SPIN_S = 0.00005
 SPIN_COOLDOWN = 256
 """What is waited for often comes at once, and being put to sleep and woken costs more than looking a few times. Where
@@ -34,10 +35,12 @@ looking does not pay (the other side has no core to run on, or takes longer), it
 class Waiter:
     """Something a thread waits for; ``set`` may be called from any thread, once or more."""
 
-    __slots__ = ("_lock", "done")
+    __slots__ = ("_lock", "done", "leader")
 
     def __init__(self) -> None:
         self.done = False
+        self.leader: Reactor | None = None
+        """Whose poll the waiting thread is in, if it polls for itself."""
         self._lock: threading.Lock | None = None
 
     def set(self) -> None:
@@ -46,6 +49,9 @@ class Waiter:
         lock = self._lock
         if lock is not None:
             _release(lock)
+        leader = self.leader
+        if leader is not None and not leader.holds_turn():
+            leader.wake()
 
     def clear(self) -> None:
         """It may happen again."""
@@ -119,23 +125,29 @@ class Reactor:
 
     # -- what is watched ------------------------------------------------------------------------------------------
 
-    def watch(self, fd: int, handler: Callable[[int], None], mask: int = READ) -> None:
-        """Call ``handler(mask)`` whenever *fd* is ready; any thread may say so."""
+    def watch(self, fd: int, handler: Callable[[int], None]) -> None:
+        """Call ``handler(mask)`` whenever *fd* can be read; any thread may say so."""
         self._handlers[fd] = handler
-        self._masks[fd] = mask
-        self._poller.register(fd, mask)
+        self._masks[fd] = READ
+        self._poller.register(fd, READ)
 
     def set_mask(self, fd: int, *, read: bool, write: bool) -> None:
         """Say which readiness of *fd* matters now."""
         mask = (READ if read else 0) | (WRITE if write else 0)
-        if self._masks.get(fd) not in (None, mask):
-            self._masks[fd] = mask
+        before = self._masks.get(fd)
+        if before in (None, mask):
+            return
+        self._masks[fd] = mask
+        if not mask:  # a poller tells of a peer that is gone whatever the mask, for ever
+            self._poller.unregister(fd)
+        elif not before:
+            self._poller.register(fd, mask)
+        else:
             self._poller.modify(fd, mask)
 
     def unwatch(self, fd: int) -> None:
         """Forget *fd*; harmless when it is not watched. To be called before *fd* is closed."""
-        if self._handlers.pop(fd, None) is not None:
-            del self._masks[fd]
+        if self._handlers.pop(fd, None) is not None and self._masks.pop(fd):
             self._poller.unregister(fd)
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
@@ -180,6 +192,8 @@ class Reactor:
         if timers:
             until = timers[0][0] - monotonic()
             timeout = max(0.0, until) if timeout is None else max(0.0, min(timeout, until))
+        if timeout is not None and timeout > LONGEST_POLL_S:
+            timeout = LONGEST_POLL_S
         if self._shielded and self._holder == self._main_thread:
             self._shielded = False
             self._raise_interrupt()
@@ -306,6 +320,7 @@ class Reactor:
 
     def _lead(self, waiter: Waiter, deadline: float | None) -> None:
         self._holder = threading.get_ident()
+        waiter.leader = self
         try:
             while not waiter.done and not self._closed:
                 longest = None if self._resting or self._background is None else RESTING_AFTER_S
@@ -317,6 +332,7 @@ class Reactor:
                 if not self.turn(longest) and self._background is not None:
                     self._resting = True
         finally:
+            waiter.leader = None
             self._leads += 1
             self._holder = None
             self._turn.release()
@@ -329,14 +345,18 @@ class Reactor:
 
     def poll_now(self) -> None:
         """Run what is ready without waiting, if the turn is free."""
-        if self._turn.acquire(False):
-            self._holder = threading.get_ident()
-            try:
-                self.turn(0)
-            finally:
-                self._leads += 1
-                self._holder = None
-                self._turn.release()
+        shielded = self.shield()
+        try:
+            if self._turn.acquire(False):
+                self._holder = threading.get_ident()
+                try:
+                    self.turn(0)
+                finally:
+                    self._leads += 1
+                    self._holder = None
+                    self._turn.release()
+        finally:
+            self.unshield(shielded)
 
     def start_background(self) -> None:
         """From now on a background thread polls while nobody else does."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.reactor import Reactor
+from softgrid._model.errors import Undecodable
 
 THRESHOLD = 64 * 1024
 """Payloads up to this many bytes go through the socket: below it a copy is cheaper than a mapping."""
@@ -48,6 +49,8 @@ class Attachment:
     def __init__(self, descriptors: Descriptors, size: int) -> None:
         self.descriptors = descriptors
         self.size = size
+        if not 0 < size <= os.fstat(descriptors.numbers[0]).st_size:
+            raise Undecodable(f"an attachment of {size} bytes in a segment that is not that large")
 
     def copied(self) -> Copied:
         """Copy it into memory of this process and let go of it, for a process that holds too many descriptors."""
@@ -142,16 +145,18 @@ class SegmentPool:
             return None
         try:
             segment.write(parts, size)
+            shared = Descriptors(os.dup(segment.memory))
             lease_read, lease_write = os.pipe()
         except (OSError, ValueError):  # no memory or no descriptors left: the socket still works
             segment.close()
             return None
+        shared.add(lease_write)
         os.set_blocking(lease_read, False)
         self._leased[lease_read] = segment
-        self._reactor.watch(lease_read, lambda mask: self._on_lease_ended(lease_read), 0)
+        self._reactor.watch(lease_read, lambda mask: self._on_lease_ended(lease_read))
         self.shared_messages += 1
         self.shared_bytes += size
-        return Descriptors(os.dup(segment.memory), lease_write)
+        return shared
 
     def _take(self, size: int) -> Segment | None:
         fitting = [segment for segment in self._free if segment.capacity >= size]

@@ -23,17 +23,18 @@ class IdleThreads:
         with self._lock:
             waiting = self._idle.pop() if self._idle else None
         if waiting is None:
-            threading.Thread(target=self._serve, args=(work,), name=self._name, daemon=True).start()
+            inbox = deque([work])
+            threading.Thread(target=self._serve, args=(inbox,), name=self._name, daemon=True).start()
             return
         signal, inbox = waiting
         inbox.append(work)
         signal.release()
 
-    def _serve(self, work: Work) -> None:
+    def _serve(self, inbox: deque[Work]) -> None:
         signal: threading.Lock = threading.Lock()
         signal.acquire()
-        inbox: deque[Work] = deque()
         while True:
+            work = inbox.popleft()
             work()
             del work
             with self._lock:
@@ -41,14 +42,14 @@ class IdleThreads:
                     return
                 self._idle.append((signal, inbox))
             signal.acquire()
-            work = inbox.popleft()
 
 
 class Serial:
     """Runs pieces of work one after the other, in the order given, in one thread that is started when first needed."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, on_bug: Callable[[Exception], None] = lambda error: None) -> None:
         self._name = name
+        self._on_bug = on_bug
         self._inbox: deque[Work] = deque()
         self._lock = threading.Lock()
         self._is_running = False
@@ -73,7 +74,10 @@ class Serial:
                     self._idle.set()
                     return
                 work = self._inbox.popleft()
-            work()
+            try:
+                work()
+            except Exception as error:
+                self._on_bug(error)
 
     def drain(self, timeout: float) -> bool:
         """Block until everything given has run, at most *timeout* seconds."""

@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any
 
 from softgrid._io.descriptors import Descriptors
+from softgrid._io.lifeline import kill_group, processes_with
 from softgrid._io.link import Link
 from softgrid._io.process import Process
 from softgrid._io.reactor import Reactor
@@ -31,8 +32,11 @@ OnEvent = Callable[[Message], None]
 class SupervisorLine:
     """Requests to one supervisor, and its news by token."""
 
-    def __init__(self, sock: socket.socket, reactor: Reactor, *, process: Process | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, reactor: Reactor, *, process: Process | None = None, cookie: str = ""
+    ) -> None:
         self._process = process
+        self._cookie = cookie
         self._tokens = count(1)
         self._listeners: dict[int, OnEvent] = {}
         self._link = Link(sock, reactor, MessageReader(self._on_message), self._on_closed, passes_descriptors=True)
@@ -83,6 +87,8 @@ class SupervisorLine:
         listeners, self._listeners = self._listeners, {}
         if not listeners:
             return
+        for pid in processes_with(COOKIE, self._cookie) if self._cookie else ():
+            kill_group(pid)
         cause, tail = self._process.last_words() if self._process is not None else ("is gone", [])
         for token, listener in listeners.items():
             listener({"op": "orphaned", "token": token, "cause": f"the supervisor {cause}", "tail": tail})
@@ -104,7 +110,7 @@ def start_supervisor(reactor: Reactor, executable: str | None = None) -> Supervi
         raise LaunchFailed("start the supervisor", f"{command}: {error}", is_final=True) from None
     finally:
         theirs.close()
-    line = SupervisorLine(mine, reactor, process=process)
+    line = SupervisorLine(mine, reactor, process=process, cookie=cookie)
     send_message(line._link, {"op": "begin", "path": _import_path(root) if is_own else None, "cookie": cookie})
     return line
 

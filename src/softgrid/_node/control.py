@@ -9,14 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from softgrid._io.reactor import Reactor, Waiter
-from softgrid._model.errors import (
-    LaunchFailed,
-    NoRoute,
-    PeerLost,
-    SoftgridError,
-    TimedOut,
-    Undecodable,
-)
+from softgrid._model.errors import BadArgument, LaunchFailed, NoRoute, PeerLost, SoftgridError, TimedOut, Undecodable
 from softgrid._model.names import node_id
 from softgrid._node.switch import Switch
 from softgrid._state.inflight import Batch, InFlight
@@ -42,16 +35,17 @@ class Control:
         self.methods: dict[str, Method] = {}
         self.notices: dict[str, Notice] = {}
 
-    def ask(self, name: str, message: Message, on_answer: Callable[[Message | SoftgridError], None]) -> None:
+    def ask(self, name: str, message: Message, on_answer: Callable[[Message | SoftgridError], None]) -> Batch:
         """Put a question to the executor *name*; *on_answer* is called once, maybe from another thread."""
         target = node_id(name)
         batch = Batch([name], [message])
         batch.on_done = lambda: on_answer(self._read(batch))
         if target != self._me and self._switch.hop_to(target) is None:
             batch.fill(0, NoRoute(f"nobody named {name} is on the grid"))
-            return
+            return batch
         message_id = self._inflight.open(batch, 0, target)
         self._switch.send(Kind.CONTROL, target, message_id, Outbound(encode_control(message)))
+        return batch
 
     def ask_and_wait(self, name: str, message: Message, timeout: float) -> Message:
         """Put a question and block until it is answered; raises what went wrong."""
@@ -62,8 +56,9 @@ class Control:
             answers.append(answer)
             waiter.set()
 
-        self.ask(name, message, on_answer)
+        batch = self.ask(name, message, on_answer)
         if not self._reactor.wait(waiter, timeout):
+            self._inflight.drop(batch)
             raise TimedOut(f"no answer from {name} to '{message['op']}' within {timeout:g} s")
         if isinstance(answers[0], SoftgridError):
             raise answers[0]
@@ -100,7 +95,7 @@ class Control:
             return
         notice = self.notices.get(op)
         if notice is not None:
-            notice(link, message, source)
+            self._take_notice(notice, link, message, source)
             return
         method = self.methods.get(op)
         if method is None:
@@ -110,6 +105,16 @@ class Control:
             method(message, source, lambda answer: self._answer(source, message_id, answer))
         except SoftgridError as error:
             self._answer(source, message_id, error_message(error))
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"'{op}' cannot be meant like that ({type(error).__name__}: {error})"
+            self._answer(source, message_id, {"op": "error", "reason": reason})
+
+    @staticmethod
+    def _take_notice(notice: Notice, link: Any, message: Message, source: int) -> None:
+        try:
+            notice(link, message, source)
+        except (BadArgument, KeyError, TypeError, ValueError) as error:
+            raise Undecodable(f"'{message['op']}' cannot be meant like that: {error}") from None
 
     def _answer(self, source: int, message_id: int, answer: Message) -> None:
         self._switch.send(Kind.CONTROL, source, message_id, Outbound(encode_control({"op": "answer", **answer})))

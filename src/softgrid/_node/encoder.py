@@ -101,6 +101,8 @@ def flags_and_options(kwargs: Kwargs) -> tuple[int, Message]:
     if kwargs.get("mode", "execute") != "execute":
         raise BadArgument("mode", kwargs.get("mode"), "'execute'")
     handling = kwargs.get("result_handling") or {}
+    if not isinstance(handling, Mapping):
+        raise BadArgument("result_handling", handling, "None or a dictionary of rules for the result")
     name = handling.get("result_name")
     if name is not None and not isinstance(name, str):
         raise BadArgument("resultName", name, "None or a string")
@@ -144,13 +146,14 @@ class Prepared:
         """Turn to other kwargs; raises what is wrong with them."""
         if kwargs is self._kwargs:
             return
-        self._kwargs = kwargs
+        self._kwargs = None
         self._function = self._encoder.function_of(kwargs)
         self._args, self._keywords = arguments_of(kwargs)
         self._flags, self._options = flags_and_options(kwargs)
         self._priority = check_priority(kwargs.get("priority", 1))
         self._bodies.clear()
         self._joined.clear()
+        self._kwargs = kwargs
 
     def body_for(self, target: int) -> Outbound:
         """Give the call for *target*."""

@@ -96,6 +96,7 @@ class Execution:
         """Take a CALL from the wire."""
         try:
             task = Task(source, message_id, decode_call(body))
+            self._functions.note(task.call.function)
         except Undecodable as error:
             self.refuse(source, message_id, str(error))
             return
@@ -200,7 +201,7 @@ class Execution:
             value = None
         try:
             return encode_result(value)
-        except Exception as error:
+        except BaseException as error:
             self.failed += 1
             self.finished -= 1
             return encode_refusal(f"the function ran, but {error}", was_run=True)
@@ -210,23 +211,27 @@ class Execution:
     def _ask_for_function(self, task: Task) -> None:
         function = task.call.function
         assert isinstance(function, PickledFunction)
-        self._parked.setdefault(function.digest, []).append(task)
-        if len(self._parked[function.digest]) == 1:
+        parked = self._parked.setdefault(function.digest, [])
+        parked.append(task)
+        if sum(1 for other in parked if other.source == task.source) == 1:
             self.ask_for(task.source, function.digest)
 
     def ask_for(self, source: int, digest: bytes) -> None:
         """Ask a caller for a function that it believes to be here; set by the node."""
         raise NotImplementedError
 
-    def on_function(self, digest: bytes, body: bytes | None) -> None:
-        """A function that was asked for has come, or will not."""
-        for task in self._parked.pop(digest, []):
-            if body is None:
-                self.refuse(
-                    task.source,
-                    task.message_id,
-                    "its function is no longer kept by the caller; send it again",
-                )
+    def on_function(self, source: int, digest: bytes, body: bytes) -> None:
+        """A function that *source* was asked for has come, or (empty) will not come from there."""
+        function = PickledFunction(digest, body)
+        self._functions.note(function)
+        parked = self._parked.pop(digest, [])
+        mine = parked if body else [task for task in parked if task.source == source]
+        others = [task for task in parked if task not in mine]
+        if others:
+            self._parked[digest] = others
+        for task in mine:
+            if not body:
+                self.refuse(task.source, task.message_id, "its function is no longer kept by the caller; send it again")
                 continue
-            task.call.function = PickledFunction(digest, body)
+            task.call.function = function
             self.accept(task)

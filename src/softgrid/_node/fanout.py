@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from softgrid._io.link import Link
-from softgrid._model.errors import SoftgridError
+from softgrid._model.errors import SoftgridError, Undecodable
 from softgrid._model.names import node_id
 from softgrid._node.execution import Task
 from softgrid._node.functions import FunctionTable
@@ -13,7 +13,7 @@ from softgrid._node.switch import Switch
 from softgrid._state.receivers import propagation
 from softgrid._state.tree import Tree
 from softgrid._wire.calls import without_options
-from softgrid._wire.control import encode_control
+from softgrid._wire.control import Message, encode_control
 from softgrid._wire.framing import Kind, Outbound
 from softgrid._wire.functions import PickledFunction
 
@@ -31,12 +31,21 @@ class FanOut:
         """Look at a call's options before it is run; True when it is not to be run here."""
         self._restore_function(task)
         options = task.call.options
-        bounce = options.get("bounce")
-        if isinstance(bounce, list):
-            self._bounce(task, bounce)
+        if not options.keys().isdisjoint(("bounce", "propagate")):
+            return self._pass_on(task, options)
+        return False
+
+    def _pass_on(self, task: Task, options: Message) -> bool:
+        for key in ("bounce", "propagate"):
+            names = options.get(key, [])
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise Undecodable(f"a call whose '{key}' is no list of names")
+        if not isinstance(options.get("came_from"), (str, type(None))):
+            raise Undecodable("a call that came from no name")
+        if "bounce" in options:
+            self._bounce(task, options["bounce"])
             return True
-        if "propagate" in options:
-            self._propagate(task)
+        self._propagate(task)
         return False
 
     def _restore_function(self, task: Task) -> None:

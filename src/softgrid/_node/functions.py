@@ -10,13 +10,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from softgrid._model.errors import NoRoute, Refused
+from softgrid._model.errors import NoRoute, Refused, Undecodable
 from softgrid._wire.functions import (
     Function,
     FunctionName,
     FunctionSource,
     PickledFunction,
     compile_source,
+    digest_of,
     unpickle_function,
 )
 
@@ -66,21 +67,31 @@ class FunctionTable:
         known = self._received.get(function.digest)
         if known is not None:
             return Resolved(known, True)
-        if function.body:
-            self._bodies[function.digest] = function.body
-            return Resolved(self._cached(function.digest, lambda: unpickle_function(function.body)), True)
-        raise UnknownDigest
+        body = function.body or self._bodies.get(function.digest)
+        if not body:
+            raise UnknownDigest
+        return Resolved(self._cached(function.digest, lambda: unpickle_function(body)), True)
+
+    def note(self, function: Function) -> None:
+        """Keep the bytes of a function that came with a call, for the calls behind it; raises Undecodable."""
+        if not isinstance(function, PickledFunction) or not function.body or function.digest in self._bodies:
+            return
+        if digest_of(function.body) != function.digest:
+            raise Undecodable("a function that is not what its digest says")
+        self._bodies[function.digest] = function.body
+        while len(self._bodies) > CACHE_SIZE:
+            del self._bodies[next(iter(self._bodies))]
 
     def body_of(self, digest: bytes) -> bytes | None:
         """Give a function that came over the wire as the bytes that came."""
         return self._bodies.get(digest)
 
     def _by_name(self, name: str) -> Resolved:
+        if name in self._methods:  # first, since it needs no permission: nothing stored may pass for it
+            return Resolved(getattr(self._owner, name), False)
         stored = self.stored.get(name)
         if stored is not None:
             return Resolved(stored[0], True, stored[1])
-        if name in self._methods:
-            return Resolved(getattr(self._owner, name), False)
         if hasattr(self._owner, name):
             raise Refused(f"'{name}' of an executor is not open to calls from other executors")
         raise NoRoute(f"no stored function and no method of the executor is named '{name}'")
@@ -90,7 +101,7 @@ class FunctionTable:
         if known is None:
             known = self._received[key] = make()
             if len(self._received) > CACHE_SIZE:
-                self._bodies.pop(self._received.popitem(last=False)[0], None)
+                self._received.popitem(last=False)
         else:
             self._received.move_to_end(key)
         return known

@@ -18,7 +18,7 @@ from softgrid._model.names import node_id
 from softgrid._node.control import Control
 from softgrid._node.switch import Switch
 from softgrid._state.logflow import LogCredit, LogWindow
-from softgrid._wire.control import Message, decode_control, encode_control
+from softgrid._wire.control import Message, decode_control, encode_control, field
 from softgrid._wire.framing import Kind, Outbound
 
 PATIENCE_S = 10.0
@@ -150,7 +150,7 @@ class Logs:
         return True
 
     def _on_credit(self, link: Any, message: Message, source: int) -> None:
-        self._window.credited(int(message.get("size", 0)))
+        self._window.credited(max(0, field(message, "size", int)))
         self._credited.set()
 
     # -- passing it on --------------------------------------------------------------------------------------------
@@ -163,10 +163,7 @@ class Logs:
             if not self._log_kwargs.get("logToFile"):
                 return
         message = decode_control(body)
-        try:
-            record = LogRecord(**{key: value for key, value in message.items() if key != "op"})
-        except TypeError:
-            raise Undecodable("a log record with other fields than a log record has") from None
+        record = _record_from(message)
         if uplink is None and node_id(record.origin) != source and not self._is_below(record.origin):
             record = LogRecord(
                 record.type,
@@ -202,3 +199,17 @@ class Logs:
     def drain(self, timeout: float) -> None:
         """Block until everything that arrived is written out."""
         self._writer.drain(timeout)
+
+
+def _record_from(message: Message) -> LogRecord:
+    for key in ("data", "tback"):
+        if not isinstance(message.get(key), (str, type(None))):
+            raise Undecodable(f"a log record whose '{key}' is no text")
+    return LogRecord(
+        field(message, "type", str),
+        field(message, "message", str),
+        field(message, "origin", str),
+        field(message, "utc", (int, float)),
+        message.get("data"),
+        message.get("tback"),
+    )

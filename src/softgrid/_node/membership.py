@@ -113,7 +113,8 @@ class Membership:
 
     def _on_joined(self, link: Link, message: Message, source: int) -> None:
         name, path = field(message, "name", str), tuple(field(message, "path", list))
-        if link.peer is None or link.peer not in path or self._tree.name not in path:
+        known = node_id(name) in self._tree.members or name in self._tree.path
+        if known or link.peer is None or link.peer not in path or self._tree.name not in path:
             return
         utc = field(message, "utc", (int, float))
         member = self._tree.join(name, path, link, cores=field(message, "cores", int), now_utc=utc)

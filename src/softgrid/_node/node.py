@@ -85,13 +85,14 @@ class Node:
         self.grid_name = GridName(spec.role, spec.name, address, os.getpid(), self._port_socket.getsockname()[1])
         self.name = str(self.grid_name)
         self.returned_results: dict[str, list[Any]] = {}
-        self._chores = Serial("softgrid-results")
+        self._chores = Serial("softgrid-results", self._on_bug)
 
         self.reactor = Reactor(self._on_bug)
         self.tree: Tree[Link] = Tree(self.name, spec.role)
         self.segments = SegmentPool(self.reactor, segment_limit)
         self.switch = Switch(self.tree, self.segments, self.reactor.run_in_turn, self._on_unroutable)
-        self.transfers = Transfers(self.tree, self.switch, self.reactor, self._on_uncollected)
+        self.switch.on_bug = self._on_bug
+        self.transfers = Transfers(self.tree, self.switch, self.reactor, self._on_uncollected, self._keep_named)
         self.control = Control(self.switch, self.reactor, self.transfers.inflight, self.tree.node_id)
         self.logs = Logs(self.name, self.switch, self.reactor, self.control, spec.log_kwargs, open_sink)
         self.membership = Membership(
@@ -251,7 +252,7 @@ class Node:
     def _on_function(self, link: Any, message: Message, source: int) -> None:
         body = message.get("body")
         digest = bytes.fromhex(control_field(message, "digest", str))
-        self.execution.on_function(digest, bytes.fromhex(body) if isinstance(body, str) else None)
+        self.execution.on_function(source, digest, bytes.fromhex(body) if isinstance(body, str) else b"")
 
     def _on_locate(self, message: Message, source: int, answer: Callable[[Message], None]) -> None:
         name = control_field(message, "name", str)
@@ -302,17 +303,10 @@ class Node:
     def transfer(self, spec: TransferSpec) -> list[Any] | None:
         """Send work to others, and collect when asked to."""
         self.check_open()
-        results = self.transfers.transfer(spec)
-        if results is not None and type(spec.transfer_kwargs) is not list:
-            self._keep_named(spec, results)
-        return results
+        return self.transfers.transfer(spec)
 
-    def _keep_named(self, spec: TransferSpec, results: list[Any]) -> None:
-        if isinstance(spec.transfer_kwargs, Mapping):
-            name = (spec.transfer_kwargs.get("result_handling") or {}).get("result_name")
-            if name is not None:
-                good = [result for result in results if not isinstance(result, Failed)]
-                self.returned_results.setdefault(name, []).extend(good)
+    def _keep_named(self, name: str, result: Any) -> None:
+        self.returned_results.setdefault(name, []).append(result)
 
     def _on_uncollected(self, name: str, kwargs: Mapping[str, Any], read: Callable[[], Any]) -> None:
         self._chores.run(lambda: self._handle_uncollected(name, kwargs, read))
@@ -324,7 +318,7 @@ class Node:
             self.logs.say("error", f"a transfer to {name} failed: {result.error}")
         elif handling.get("return_result", True):
             if handling.get("result_name") is not None:
-                self.returned_results.setdefault(handling["result_name"], []).append(result)
+                self._keep_named(handling["result_name"], result)
             else:
                 self.logs.say("result", f"result from {name}", data=result)
 

@@ -48,6 +48,8 @@ class RelayedStream(io.TextIOBase):
         return self._descriptor
 
     def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         with self._lock:
             self._gathered.append(text)
             self._size += len(text)
@@ -72,11 +74,13 @@ class RelayedStream(io.TextIOBase):
             self._lock.release()
 
     def _on_unfinished_line(self) -> None:
-        if self._has_room() and self._lock.acquire(blocking=False):
-            try:
-                self._emit(whole_lines=False)
-            finally:
-                self._lock.release()
+        if not self._has_room() or not self._lock.acquire(blocking=False):
+            self._reactor.call_later(GATHER_S, self._on_unfinished_line)
+            return
+        try:
+            self._emit(whole_lines=False)
+        finally:
+            self._lock.release()
 
     def flush(self) -> None:
         """Pass on what has been printed so far, as long as that needs no waiting."""
@@ -85,9 +89,12 @@ class RelayedStream(io.TextIOBase):
 
     def flush_record(self) -> None:
         """Pass on what has been printed so far, a line that is not finished included."""
-        if self._gathered:
-            with self._lock:
+        # In a callback the printing thread must not be waited for: it may wait for what only callbacks bring.
+        if self._gathered and self._lock.acquire(blocking=not self._reactor.holds_turn()):
+            try:
                 self._emit(whole_lines=False)
+            finally:
+                self._lock.release()
 
     def _emit(self, *, whole_lines: bool) -> None:
         text = "".join(self._gathered)

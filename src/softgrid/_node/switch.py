@@ -63,6 +63,7 @@ class Switch:
         self._view = memoryview(mmap.mmap(-1, BUFFER_SIZE))
         self._assemblers: dict[Link, Assembler] = {}
         self._on_refused = on_refused
+        self.on_bug: Callable[[BaseException], None] = lambda error: None
         self.uplink: Link | None = None
         self.deliver: dict[int, Deliver] = {}
         self.relayed_frames = self.relayed_bytes = self.dropped_frames = 0
@@ -93,14 +94,16 @@ class Switch:
         return None if hop is None else self.send_over(hop, kind, destination, message_id, outbound, source)
 
     def send_over(
-        self, hop: Link, kind: int, destination: int, message_id: int, outbound: Outbound, source: int
+        self, hop: Link, kind: int, destination: int, message_id: int, outbound: Outbound, source: int, hops: int = 0
     ) -> Waiter | None:
         """Send a message over a link."""
         if hop.passes_descriptors and outbound.size > THRESHOLD:
             shared = self._shared(outbound)
             if shared is not None:
                 body = pack_attached(outbound.head, outbound.size)
-                data = frame(kind, destination, source, message_id, body, flags=ATTACHED, descriptors=len(shared))
+                data = frame(
+                    kind, destination, source, message_id, body, flags=ATTACHED, descriptors=len(shared), hops=hops
+                )
                 hop.send(data, destination, shared)
                 return None
         if len(outbound.head) + outbound.size <= MAX_BODY:
@@ -150,12 +153,14 @@ class Switch:
             length, kind, flags, hops, descriptors, destination, source, message_id = header
             stop = position + HEADER_SIZE + length
             if length > MAX_BODY or not 0 < kind <= LAST_KIND:
+                if run_hop is not None:
+                    self._pass_on(link, run_hop, run_start, position)
                 check_header(Header(*header))
             if stop > end:
                 break
             link.frames_received += 1
-            is_believed = not source or routes.get(source) is behind_link
             is_mine = destination == me or not destination
+            is_believed = routes.get(source) is behind_link if source else not destination
             hop = None if is_mine or not is_believed else routes.get(destination) or self.uplink
             if hop is link or hops >= MAX_HOPS:
                 hop = None
@@ -169,7 +174,10 @@ class Switch:
                 if hop is not None:
                     self._pass_on_attached(hop, Header(*header), attached)
                 elif is_mine and is_believed:
-                    self.deliver[kind](link, source, message_id, attached)
+                    self._hand_over(link, kind, source, message_id, attached)
+                else:
+                    self.dropped_frames += 1
+                    self._on_refused(link, Header(*header), "is nowhere on the grid")
             elif hop is not None:
                 view[position + HOPS_OFFSET] = hops + 1
                 if kind == 1:
@@ -205,7 +213,9 @@ class Switch:
         if header.kind == 1:
             hop.speakers.add(header.source)
         outbound = Outbound(attached.head, payload=attached.payload)
-        self.send_over(hop, header.kind, header.destination, header.message_id, outbound, header.source)
+        self.send_over(
+            hop, header.kind, header.destination, header.message_id, outbound, header.source, header.hops + 1
+        )
 
     def _deliver(self, link: Link, kind: int, flags: int, source: int, message_id: int, body: memoryview) -> None:
         assembler = self._assemblers.get(link)
@@ -219,10 +229,18 @@ class Switch:
                 return
         else:
             whole = bytes(body)
-        deliver = self.deliver.get(kind)
-        if deliver is None:
-            raise Undecodable(f"nobody here takes messages of kind {kind}")
-        deliver(link, source, message_id, whole)
+        self._hand_over(link, kind, source, message_id, whole)
+
+    def _hand_over(self, link: Link, kind: int, source: int, message_id: int, body: Body) -> None:
+        """Give a message to who takes its kind; what is wrong with it must not harm those that came with it."""
+        try:
+            self.deliver[kind](link, source, message_id, body)
+        except Undecodable:
+            if not source:  # a neighbour that does not speak our language
+                raise
+            self.dropped_frames += 1
+        except Exception as error:
+            self.on_bug(error)
 
     def forget(self, link: Link) -> None:
         """A link is over: drop what it left unfinished."""

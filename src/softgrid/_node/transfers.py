@@ -57,7 +57,9 @@ class Transfers:
         switch: Switch,
         reactor: Reactor,
         on_uncollected: Callable[[str, Kwargs, Callable[[], Any]], None],
+        on_named: Callable[[str, Any], None],
     ) -> None:
+        self._on_named = on_named
         self._tree = tree
         self._switch = switch
         self._reactor = reactor
@@ -209,7 +211,7 @@ class Transfers:
                 outgoing.note_waiting()
                 self._windows.defer(target, message_id, queued, bulk, Waiting(target, message_id, body, outgoing))
                 return
-        if body.size <= THRESHOLD and len(body.head) <= THRESHOLD:
+        if body.size <= THRESHOLD and len(body.head) <= THRESHOLD and not hop.has_stream_to(target):
             outgoing.add(hop, frame(1, target, self._tree.node_id, message_id, prepared.joined(body)))
             return
         outgoing.flush(hop)
@@ -235,7 +237,7 @@ class Transfers:
                 self._fill(batch, index, self._unreachable(name))
             return
         body = prepared.bounced_body(fan)
-        message_id = self.inflight.open_fan(batch, start, [node_id(leaf) for leaf in fan])
+        message_id = self.inflight.open_fan(batch, start, target, [node_id(leaf) for leaf in fan])
         if hop is not None:
             outgoing.flush(hop)
         waiter = self._switch.send(Kind.CALL, target, message_id, body)
@@ -262,7 +264,20 @@ class Transfers:
         except BaseException:
             self.inflight.drop(batch)
             raise
-        return [self._read(batch, index) for index in range(len(batch.names))]
+        results = [self._read(batch, index) for index in range(len(batch.names))]
+        self._keep_named(batch.kwargs, results)
+        return results
+
+    def _keep_named(self, kwargs_list: list[Kwargs], results: list[Any]) -> None:
+        """Keep the results that are wanted under a name."""
+        previous: Kwargs | None = None
+        name: str | None = None
+        for kwargs, result in zip(kwargs_list, results, strict=True):
+            if kwargs is not previous:
+                previous = kwargs
+                name = (kwargs.get("result_handling") or {}).get("result_name")
+            if name is not None and type(result) is not Failed:
+                self._on_named(name, result)
 
     def _give_up(self, batch: Batch, timeout: float | None) -> None:
         self.inflight.drop(batch)

@@ -56,7 +56,7 @@ class InFlight:
     def __init__(self) -> None:
         self._ids = count(1)
         self._slots: dict[int, tuple[Batch, int, int]] = {}
-        self._fans: dict[int, tuple[Batch, dict[int, list[int]]]] = {}
+        self._fans: dict[int, tuple[Batch, dict[int, list[int]], int]] = {}
 
     def open(self, batch: Batch, index: int, target: int) -> int:
         """Give the message id for a call that fills one slot."""
@@ -64,13 +64,13 @@ class InFlight:
         self._slots[message_id] = (batch, index, target)
         return message_id
 
-    def open_fan(self, batch: Batch, start: int, targets: list[int]) -> int:
-        """Give the message id for a call that is bounced to *targets*, which fill the slots from *start* on."""
+    def open_fan(self, batch: Batch, start: int, via: int, targets: list[int]) -> int:
+        """Give the message id for a call that *via* bounces to *targets*, which fill the slots from *start* on."""
         message_id = next(self._ids)
         slots: dict[int, list[int]] = {}
         for index, target in enumerate(targets, start):
             slots.setdefault(target, []).append(index)
-        self._fans[message_id] = (batch, slots)
+        self._fans[message_id] = (batch, slots, via)
         return message_id
 
     def new_id(self) -> int:
@@ -92,7 +92,7 @@ class InFlight:
         fan = self._fans.get(message_id)
         if fan is None or source not in fan[1]:
             return False
-        batch, slots = fan
+        batch, slots, _ = fan
         index = slots[source].pop(0)
         if not slots[source]:
             del slots[source]
@@ -109,8 +109,8 @@ class InFlight:
             return
         fan = self._fans.get(message_id)
         if fan is not None:
-            batch, slots = fan
-            for each in [target] if target in slots else self._targets(slots):
+            batch, slots, via = fan
+            for each in [target] if target in slots else self._targets(slots) if target == via else []:
                 self.settle(message_id, each, error_for(batch.names[slots[each][0]]))
 
     @staticmethod
@@ -131,8 +131,8 @@ class InFlight:
         slot = self._slots.get(message_id)
         if slot is not None:
             return slot[0].names[slot[1]]
-        batch, slots = self._fans[message_id]
-        return batch.names[slots[target][0]]
+        fan = self._fans.get(message_id)
+        return fan[0].names[fan[1][target][0]] if fan is not None and target in fan[1] else "the receiver"
 
     def drop(self, batch: Batch) -> None:
         """Stop tracking what is left of *batch*."""
@@ -142,4 +142,4 @@ class InFlight:
             self._fans.pop(message_id, None)
 
     def __len__(self) -> int:
-        return len(self._slots) + sum(len(self._targets(slots)) for _, slots in self._fans.values())
+        return len(self._slots) + sum(len(self._targets(slots)) for _, slots, _ in self._fans.values())

@@ -15,7 +15,10 @@ _MAX_ITEMS = 10_000
 
 def find_culprit(value: object, what: str, error: BaseException) -> str:
     """Name the innermost part of *value* that will not go, e.g. ``args[1]['lock'] (_thread.lock): …``."""
-    path, part = _innermost(value, what, 0)
+    try:
+        path, part = _innermost(value, what, 0)
+    except Exception:  # a value that does not even want to be looked at
+        path, part = what, value
     reason = f"{type(error).__name__}: {_text_of(error)}"
     return f"{path} ({type(part).__module__}.{type(part).__qualname__} {shorten(part, 60)}): {shorten_reason(reason)}"
 

@@ -123,9 +123,10 @@ def frame(
     *,
     flags: int = 0,
     descriptors: int = 0,
+    hops: int = 0,
 ) -> bytes:
     """Make the one frame of a message whose body fits in it."""
-    return HEADER.pack(len(body), kind, flags, 0, descriptors, destination, source, message_id) + body
+    return HEADER.pack(len(body), kind, flags, hops, descriptors, destination, source, message_id) + body
 
 
 def frames(kind: int, destination: int, source: int, message_id: int, parts: Parts) -> Iterator[Parts]:

@@ -84,6 +84,11 @@ def join_parts(parts: Parts) -> bytes:
 _VERSION = bytes([sys.version_info[1]])
 
 
+def digest_of(body: bytes) -> bytes:
+    """Give the digest by which a pickled function is known (BLAKE2b, RFC 7693)."""
+    return blake2b(body, digest_size=DIGEST_SIZE).digest()
+
+
 def unpickle_function(body: bytes) -> Callable[..., Any]:
     """Read a pickled function; raises Refused where it is byte code of another Python."""
     if body[:1] != _VERSION:
@@ -110,7 +115,7 @@ class FunctionPickler:
             return kept[2]
         ingredients = _ingredients(function)
         body = _VERSION + join_parts(encode_value(function, what=f"function {_label(function)}"))
-        pickled = PickledFunction(blake2b(body, digest_size=DIGEST_SIZE).digest(), body)
+        pickled = PickledFunction(digest_of(body), body)
         if ingredients is not None:
             self._kept[key] = (function, ingredients, pickled)
             self._kept.move_to_end(key)
