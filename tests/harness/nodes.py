@@ -45,6 +45,9 @@ class FakeLink:
     def __repr__(self) -> str:
         return f"<FakeLink {self.name}>"
 
+    def has_stream_to(self, destination: int) -> bool:
+        return False
+
     def receive_into(self, view: memoryview) -> int:
         if not self.incoming:
             return 0
@@ -68,6 +71,9 @@ class FakeLink:
             for piece in pieces:
                 self.outgoing += piece
         return Waiter()
+
+    def has_stream_to(self, destination: int) -> bool:
+        return False
 
     def pause_for(self, full: FakeLink) -> None:
         self.pauses.append(full)

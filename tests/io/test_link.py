@@ -384,11 +384,6 @@ def test_a_paused_link_that_is_closed_is_not_woken_again(reactor: Reactor, end: 
     assert source.closings == ["closed here"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: POLLHUP is told whatever the mask, and a paused link does not look at it: one core "
-    "spins until the full link has drained",
-)
 def test_a_paused_link_whose_other_end_is_gone_does_not_spin(reactor: Reactor, end: LinkEnd, make_end: Any) -> None:
     source = make_end()
     end.fill()
@@ -467,11 +462,6 @@ def test_its_repr_says_in_which_state_it_is(end: LinkEnd) -> None:
     assert "closed" in repr(end.link)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: closing clears the queue and with it the waiters that stand in it: when the other end "
-    "goes after the last frame was drawn, the sender waits for ever",
-)
 def test_closing_lets_go_who_waits_for_the_last_bytes_of_a_bulk_message(reactor: Reactor, make_end: Any) -> None:
     end = make_end(buffer_size=4096)
     waiter = end.link.send_stream(1, iter(Bulk(b"A", 1)))
@@ -481,7 +471,6 @@ def test_closing_lets_go_who_waits_for_the_last_bytes_of_a_bulk_message(reactor:
     assert waiter.done
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the same, and flush() sits out its time")
 def test_closing_lets_go_who_flushes(end: LinkEnd) -> None:
     end.fill()
     end.reactor.call_later(0.02, end.link.close)
@@ -508,11 +497,6 @@ def test_flushing_gives_up_when_its_time_is_up(end: LinkEnd) -> None:
     assert not end.link.closed
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: flush() waits for what is in the queue, not for the streams that are yet to be drawn: "
-    "an executor that leaves cuts off the result that it is sending",
-)
 def test_flushing_waits_for_bulk_messages_too(end: LinkEnd) -> None:
     bulk = Bulk(b"A", 200)
     end.link.send_stream(1, iter(bulk))

@@ -159,11 +159,6 @@ def test_when_the_machine_has_no_more_payloads_go_another_way_and_nothing_is_lef
     assert set(os.listdir("/proc/self/fd")) == before
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: the last descriptor is made after the lease was noted: when there is none left, OSError "
-    "goes up to the caller of transfer, and the segment is never free again",
-)
 def test_when_the_very_last_descriptor_is_missing_payloads_go_another_way_too(
     pool: SegmentPool, monkeypatch: Any
 ) -> None:
@@ -224,11 +219,6 @@ def test_news_of_a_lease_that_goes_on_changes_nothing(pool: SegmentPool) -> None
     assert len(kept) == 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: the size is the sender's word: mmap() raises ValueError where it is larger than the "
-    "memory, and that is not Undecodable (in copied() it goes through the switch)",
-)
 @pytest.mark.parametrize("size", [1 << 40, 0])
 def test_a_size_that_is_not_that_of_the_memory_is_undecodable(pool: SegmentPool, size: int) -> None:
     from softgrid._model.errors import Undecodable

@@ -6,7 +6,6 @@ import threading
 import weakref
 from typing import Any
 
-import pytest
 from tests.harness.sockets import PATIENCE_S
 
 from softgrid._io.threads import IdleThreads, Serial
@@ -69,11 +68,6 @@ def test_no_more_threads_rest_than_the_limit() -> None:
     assert len(idle._idle) == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: the first work of a thread stays in the arguments of threading.Thread as long as the "
-    "thread lives: the body of a call, which may be large",
-)
 def test_a_thread_at_rest_holds_on_to_nothing_of_its_last_work() -> None:
     class Thing:
         pass
@@ -159,11 +153,6 @@ def test_work_may_give_more_work() -> None:
     assert told == [1]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: an exception ends the thread, and the line still believes that it runs: what is given "
-    "afterwards is never done (results and logs go through such lines)",
-)
 def test_work_that_raises_does_not_stop_the_line(monkeypatch: Any) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda args: None)
     serial, told = Serial("test-serial"), []

@@ -132,7 +132,6 @@ def test_waiting_in_vain_says_for_whom_for_what_and_how_long(asking: Asking) -> 
     assert str(caught.value) == f"no answer from {A1} to 'question' within 3 s"
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the slot of a question that timed out is kept for ever")
 def test_what_nobody_waits_for_any_more_is_forgotten(asking: Asking) -> None:
     with pytest.raises(TimedOut):
         asking.control.ask_and_wait(A1, {"op": "question"}, 3.0)
@@ -190,11 +189,6 @@ def test_a_question_that_nobody_answers_is_answered_with_an_error(asking: Asking
     assert message == {"op": "error", "reason": "no control method is named '__init__'"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: methods read the fields of a question with [], so one that lacks a field raises KeyError "
-    "through the switch, and its asker waits for ever",
-)
 def test_a_question_that_lacks_something_is_answered_with_an_error(asking: Asking) -> None:
     asking.control.methods["question"] = lambda message, source, answer: answer({"y": message["x"]})
     with contextlib.suppress(KeyError):

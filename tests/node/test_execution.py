@@ -365,11 +365,11 @@ def test_a_function_that_is_not_here_is_asked_for_once_and_its_calls_run_when_it
     running.execution.run_queue()
     running.switch.check_nothing_sent()
     assert running.asked == [(CALLER, function.digest)]
-    running.execution.on_function(function.digest, function.body)
+    running.execution.on_function(CALLER, function.digest, function.body)
     running.execution.run_queue()
     answers = {sent.message_id: value_of(sent) for sent in running.switch.take(Kind.RESULT)}
     assert answers == dict(zip(ids, [2, 4], strict=True))
-    running.execution.on_function(function.digest, function.body)
+    running.execution.on_function(CALLER, function.digest, function.body)
     assert running.execution.queued == 0
 
 
@@ -377,30 +377,31 @@ def test_a_function_that_is_gone_everywhere_is_a_refusal(running: Running) -> No
     function = FunctionPickler().pickle(lambda x: x * 2)
     running.comes(function, 1, is_known=True)
     running.execution.run_queue()
-    running.execution.on_function(function.digest, None)
+    running.execution.on_function(CALLER, function.digest, b"")
     with pytest.raises(Failure, match="send it again"):
         running.answer()
 
 
 def test_a_function_that_nobody_asked_for_changes_nothing(running: Running) -> None:
-    running.execution.on_function(b"d" * 16, b"body")
-    running.execution.on_function(b"d" * 16, None)
+    function = FunctionPickler().pickle(len)
+    running.execution.on_function(CALLER, function.digest, function.body)
+    running.execution.on_function(CALLER, b"d" * 16, b"")
     running.switch.check_nothing_sent()
     assert running.execution.queued == 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: only the first caller is asked; when it is gone or keeps the function no longer, the "
-    "calls of others who have it are refused (or wait for ever)",
-)
 def test_each_caller_is_asked_for_the_function_that_it_believes_to_be_here(running: Running) -> None:
     function = FunctionPickler().pickle(lambda x: x * 2)
-    running.comes(function, 1, is_known=True, source=CALLER)
-    running.comes(function, 2, is_known=True, source=OTHER)
+    first = running.comes(function, 1, is_known=True, source=CALLER)
+    second = running.comes(function, 2, is_known=True, source=OTHER)
     running.execution.run_queue()
-    running.execution.on_function(function.digest, None)
     assert [source for source, _ in running.asked] == [CALLER, OTHER]
+    running.execution.on_function(CALLER, function.digest, b"")
+    assert running.switch.take_one(Kind.RESULT).message_id == first
+    running.execution.on_function(OTHER, function.digest, function.body)
+    running.execution.run_queue()
+    sent = running.switch.take_one(Kind.RESULT)
+    assert (sent.message_id, value_of(sent)) == (second, 4)
 
 
 def test_a_task_says_what_it_runs() -> None:

@@ -108,7 +108,7 @@ def test_options_of_other_kinds_concern_nobody_here() -> None:
 def test_a_function_that_is_known_here_by_its_digest_is_sent_on_in_full(option: Any) -> None:
     fanning = Fanning()
     function = FunctionPickler().pickle(len)
-    fanning.functions.resolve(function)
+    fanning.functions.note(function)
     fanning.comes(function, is_known=True, **option)
     calls = fanning.take()
     assert calls

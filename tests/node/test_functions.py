@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from softgrid._model.errors import BadArgument, NoRoute, Refused
+from softgrid._model.errors import BadArgument, NoRoute, Refused, Undecodable
 from softgrid._node import functions as functions_module
 from softgrid._node.functions import FunctionTable, UnknownDigest
 from softgrid._wire.functions import FunctionName, FunctionPickler, FunctionSource, PickledFunction
@@ -78,11 +78,6 @@ def test_only_open_methods_need_no_permission(table: FunctionTable, function: An
     assert table.is_users(function) is is_users
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: a stored function may have the name of an open method, wins over it, and needs no "
-    "permission: functions of users run where the rules forbid them",
-)
 def test_a_users_function_under_the_name_of_a_method_is_still_a_users(table: FunctionTable) -> None:
     table.stored["open_method"] = (abs, False)
     function = FunctionName("open_method")
@@ -121,7 +116,7 @@ def test_a_function_that_came_over_the_wire_is_known_by_its_digest_from_then_on(
 def test_a_function_that_came_over_the_wire_can_be_sent_on(table: FunctionTable) -> None:
     function = pickled(lambda x: x * 3)
     assert table.body_of(function.digest) is None
-    table.resolve(function)
+    table.note(function)
     assert table.body_of(function.digest) == function.body
 
 
@@ -139,32 +134,35 @@ def test_a_function_that_cannot_be_read_is_not_kept(table: FunctionTable) -> Non
         table.resolve(PickledFunction(b"d" * 16, b""))
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the bytes are kept before they are read, and nothing ever drops them")
-def test_the_bytes_of_a_function_that_cannot_be_read_are_not_kept(table: FunctionTable) -> None:
-    with pytest.raises(Exception, match=r"."):
-        table.resolve(PickledFunction(b"d" * 16, pickled(len).body[:1] + b"\x00garbage"))
+def test_a_function_that_came_is_known_to_the_calls_behind_it_before_it_has_run(table: FunctionTable) -> None:
+    function = pickled(lambda x: x * 3)
+    table.note(function)
+    assert table.resolve(PickledFunction(function.digest, b"")).function(2) == 6
+
+
+@pytest.mark.parametrize("function", [FunctionName("f"), FunctionSource("lambda: 1"), PickledFunction(b"d" * 16, b"")])
+def test_there_is_nothing_to_keep_of_what_came_without_bytes(table: FunctionTable, function: Any) -> None:
+    table.note(function)
     assert table.body_of(b"d" * 16) is None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: bytes are believed to be what their digest says: one caller can plant a function that "
-    "is run when another caller asks for its own",
-)
 def test_bytes_that_are_not_what_their_digest_says_are_refused(table: FunctionTable) -> None:
     good, evil = pickled(lambda: "good"), pickled(lambda: "evil")
-    with pytest.raises(Refused):
-        table.resolve(PickledFunction(good.digest, evil.body))
+    with pytest.raises(Undecodable):
+        table.note(PickledFunction(good.digest, evil.body))
+    assert table.body_of(good.digest) is None
+    with pytest.raises(UnknownDigest):
+        table.resolve(PickledFunction(good.digest, b""))
 
 
 def test_only_so_many_functions_are_kept_the_latest_among_them(table: FunctionTable, monkeypatch: Any) -> None:
     monkeypatch.setattr(functions_module, "CACHE_SIZE", 3)
     functions = [pickled(eval(f"lambda: {index}")) for index in range(5)]
     for function in functions:
+        table.note(function)
         table.resolve(function)
     known = [function for function in functions if table.body_of(function.digest) is not None]
-    assert len(known) == 3
-    assert functions[-1] in known
+    assert known == functions[-3:]
     for index, function in enumerate(functions):
         by_digest = PickledFunction(function.digest, b"")
         if function in known:

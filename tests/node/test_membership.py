@@ -240,11 +240,6 @@ def test_over_a_link_on_which_nobody_has_joined_nobody_is_announced(joining: Joi
     joining.check_nothing_else()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: an announcement is not checked: it takes over the route to an executor that is "
-    "somewhere else, to this one itself, or to its upgrid",
-)
 @pytest.mark.parametrize("name", [A2, R, TOP])
 def test_nobody_announces_somebody_who_is_elsewhere(joining: Joining, name: str) -> None:
     other = joining.has_joined(A2)
@@ -255,7 +250,6 @@ def test_nobody_announces_somebody_who_is_elsewhere(joining: Joining, name: str)
     assert joining.tree.find(A2).hop is other  # type: ignore[union-attr]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: MalformedName is not Undecodable and goes through the switch as a bug")
 @pytest.mark.parametrize("name", ["nonsense", ""])
 def test_an_announcement_of_no_name_is_undecodable(joining: Joining, name: str) -> None:
     link = joining.has_joined(B)

@@ -93,11 +93,6 @@ def test_without_room_it_waits_and_loses_nothing(printing: Printing) -> None:
     assert printing.take() == ["one\ntwo"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: when there is no room at that very moment nobody asks again: a prompt without an end of "
-    "line is not seen before the next print",
-)
 def test_a_line_that_is_never_finished_waits_for_room_like_others(printing: Printing) -> None:
     print("Enter: ", end="", file=printing.stream)
     printing.reactor.run_timers()
@@ -181,11 +176,6 @@ def test_the_timer_does_not_wait_for_a_thread_that_prints() -> None:
     printer.join(PATIENCE_S)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: what is logged in a callback flushes what was printed, and so waits for a thread that "
-    "prints and itself waits for credit, which only the callback's thread could bring",
-)
 def test_a_flush_in_a_callback_does_not_wait_for_a_thread_that_prints() -> None:
     printing = Printing()
     inside, outside = threading.Event(), threading.Event()
@@ -217,10 +207,6 @@ def test_it_looks_like_a_text_stream_that_is_no_terminal(printing: Printing) -> 
     assert printing.take() == ["a\nb"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: bytes are taken, and from then on every attempt to pass on what was printed fails",
-)
 @pytest.mark.parametrize("wrong", [b"bytes", ["a"], ("a",)])
 def test_what_is_no_text_is_refused_and_harms_nothing(printing: Printing, wrong: Any) -> None:
     with pytest.raises(TypeError):

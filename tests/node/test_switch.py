@@ -220,11 +220,6 @@ def test_nobody_speaks_for_somebody_who_is_not_behind_that_link(board, comes_fro
     assert not link.closed
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: a source of 0 means 'your neighbour', but such frames are passed on, and whoever gets "
-    "them takes them for its own neighbour's: the check of sources is gone round",
-)
 @pytest.mark.parametrize("comes_from", ["up", "to_b"])
 def test_what_says_no_source_goes_no_further_than_the_neighbour(board: Board, comes_from: str) -> None:
     board.comes(getattr(board, comes_from), frame(Kind.CONTROL, C_ID, 0, 5, b"body"))
@@ -489,7 +484,6 @@ def test_order_is_kept_between_messages_with_and_without_payloads_beside_them(bo
     assert [header.message_id for header, _ in board.to_c.take_frames()] == [1, 2, 3, 2, 4]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: a relay makes a new frame, which has gone no hops yet")
 def test_hops_are_counted_for_payloads_beside_their_message_too(board: Board) -> None:
     board.to_c.passes_descriptors = True
     comes_attached(board, board.to_b, C_ID, B1_ID, b"x" * LARGE, hops=5)
@@ -497,11 +491,6 @@ def test_hops_are_counted_for_payloads_beside_their_message_too(board: Board) ->
     assert header.hops == 6
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: neither counted nor refused: whoever calls an executor that is gone with a large array "
-    "is never answered",
-)
 @pytest.mark.parametrize(("destination", "source"), [(B_ID, B1_ID), (C_ID, TOP_ID), (ME, TOP_ID)])
 def test_a_payload_that_has_no_way_is_refused_like_any_other(board: Board, destination: int, source: int) -> None:
     comes_attached(board, board.to_b, destination, source, b"payload")
@@ -569,11 +558,6 @@ def test_what_no_executor_sends_closes_the_link_and_only_that(board: Board, head
     assert not board.to_c.closed
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: frames that were read together with the garbage behind them are not passed on, those "
-    "that were read before it are: it depends on how the stream was cut",
-)
 def test_what_came_before_garbage_is_passed_on(board: Board) -> None:
     board.comes(board.to_b, call(C_ID, B1_ID, b"good") + b"\xff" * HEADER_SIZE)
     assert [body for _, body in board.to_c.take_frames()] == [b"good"]
@@ -599,11 +583,6 @@ def test_a_message_that_its_taker_finds_undecodable_closes_the_link(board: Board
     assert board.to_b.closings == ["it sent what no executor sends: nonsense"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: the link of a neighbour, and with it a whole part of the grid, is closed for what "
-    "somebody far away has said",
-)
 def test_an_undecodable_message_from_far_away_does_not_close_the_link_it_came_over(board: Board) -> None:
     def take(*given: Any) -> None:
         raise Undecodable("nonsense")
@@ -613,11 +592,6 @@ def test_an_undecodable_message_from_far_away_does_not_close_the_link_it_came_ov
     assert not board.up.closed
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: when the taker of a message raises anything else, the frames read with it are lost and "
-    "the next bytes are read as if they stood in the middle of them",
-)
 @pytest.mark.parametrize("cut", [0, 10])
 def test_a_bug_in_the_taker_of_a_message_does_not_lose_those_after_it(board: Board, cut: int) -> None:
     taken = board.switch.deliver[Kind.CALL]

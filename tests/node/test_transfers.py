@@ -237,11 +237,6 @@ def test_of_many_kwargs_one_that_makes_no_sense_fails_alone(sending: Sending) ->
     assert errors_of(results) == [BadArgument, "ok"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: Prepared.use() notes the kwargs before it has read them: the second receiver of kwargs "
-    "that make no sense is sent a mixture of these and of those before them",
-)
 def test_kwargs_that_make_no_sense_fail_for_each_receiver_that_they_are_for(sending: Sending) -> None:
     bad = {"function": "g", "args": 5}
     results = sending.transfer([A1, A2, B1], [{"function": "f"}, bad, bad], answers=[(A1, "ok")], timeout=1.0)
@@ -249,7 +244,6 @@ def test_kwargs_that_make_no_sense_fail_for_each_receiver_that_they_are_for(send
     assert len(sending.sent) == 1
 
 
-@pytest.mark.xfail(strict=True, raises=AttributeError, reason="BUG: result_handling is not checked")
 @pytest.mark.parametrize("handling", [5, "text", ["return_result"]])
 def test_a_result_handling_that_is_no_dictionary_is_refused(sending: Sending, handling: Any) -> None:
     with pytest.raises(BadArgument, match=r"^resultHandling|^result_handling"):
@@ -479,11 +473,6 @@ def ends_of(frames: list[tuple[Header, bytes]]) -> list[int]:
     return ends
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: small calls are gathered and sent without their destination, so they do not keep behind "
-    "the stream of a large one to the same executor (Switch._pass_on does the same): order is lost",
-)
 def test_a_small_call_does_not_overtake_a_large_one_to_the_same_executor() -> None:
     with a_reactor() as reactor, closing(LinkEnd(reactor)) as end:
         sending = Sending(_Watching(reactor), to_a=end.link)

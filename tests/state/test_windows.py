@@ -120,17 +120,6 @@ def test_the_bounds_are_what_relays_can_bear() -> None:
     assert QUEUED_BYTES < BULK_BYTES
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: a window is kept for every executor that was ever sent to, until it is gone; one "
-    "whose calls wait is given back, but defer() without admit() before raises KeyError",
-)
-def test_a_call_may_be_deferred_to_an_executor_that_was_never_sent_to() -> None:
-    windows: SendWindows[int] = SendWindows()
-    windows.defer(1, 1, 1, 1, 1)
-    assert windows.waiting() == 1
-
-
 @PROPERTY
 @given(
     st.lists(

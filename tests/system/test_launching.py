@@ -8,21 +8,13 @@ import os
 import sys
 import threading
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.system.grids import ANY_NUMBER, Grid, MakeGrid, Scripts
-from tests.system.watching import (
-    COOKIE,
-    PATIENCE_S,
-    environment_of,
-    is_alive,
-    pid_in,
-    port_in,
-    processes_with,
-    wait_until,
-)
+from tests.system.watching import COOKIE, LEAVING_S, PATIENCE_S, is_alive, pid_in, port_in, processes_with, wait_until
 
 from softgrid import Orchestrator
 
@@ -363,32 +355,46 @@ def test_an_address_elsewhere_is_refused_clearly_until_there_is_ssh(make_grid: M
     grid.check_alive()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the link of a launch that timed out before it joined is never closed (Launching._on_timeout)"
-)
-def test_a_launch_that_takes_longer_than_its_timeout_fails_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    wrapper = tmp_path / "python"
-    wrapper.write_text("#!/bin/sh\nexec sleep 600\n")
-    wrapper.chmod(0o755)
+@pytest.fixture
+def sleeper(tmp_path: Path) -> str:
+    """An executable that never comes to be an executor."""
+    path = tmp_path / "python"
+    path.write_text("#!/bin/sh\nexec sleep 600\n")
+    path.chmod(0o755)
+    return str(path)
 
-    def launch() -> None:
+
+def test_a_launch_that_takes_longer_than_its_timeout_fails_and_leaves_no_process(
+    make_grid: MakeGrid, sleeper: str
+) -> None:
+    grid = make_grid()
+    before = set(processes_with(COOKIE, grid.cookie()))
+    statuses, _, _ = grid.O.launch_worker(grid.O.address, machineExecutable=sleeper, timeout=0.5, retry=0)
+    assert not statuses[0]
+    assert "timeout" in statuses[0].error
+    wait_until(lambda: set(processes_with(COOKIE, grid.cookie())) == before, LEAVING_S)
+    grid.check_alive()
+
+
+@pytest.mark.xfail(strict=True, reason="links whose executor has not joined yet are not closed on leaving (Node.links)")
+def test_leaving_during_a_launch_closes_everything(sleeper: str) -> None:
+    outcomes: list[Any] = []
+
+    def leave_early() -> None:
         orchestrator = Orchestrator(rules=ANY_NUMBER)
-        (worker,) = Grid(orchestrator).launch("Worker")
-        cookie = environment_of(pid_in(worker))[COOKIE]
-        before = set(processes_with(COOKIE, cookie))
-        statuses = orchestrator.launch_worker(orchestrator.address, machineExecutable=str(wrapper), timeout=1, retry=0)[
-            0
-        ]
-        assert not statuses[0]
-        assert "timeout" in statuses[0].error
-        assert set(processes_with(COOKIE, cookie)) == before
-        assert orchestrator.transfer(orchestrator.get_transfer_template(abs, (-1,)), worker, collect=True) == [1]
+        launch = partial(orchestrator.launch_worker, orchestrator.address, machineExecutable=sleeper, timeout=30)
+        thread = threading.Thread(target=lambda: outcomes.append(launch()))
+        before = len(os.listdir("/proc/self/fd"))
+        thread.start()
+        wait_until(lambda: len(os.listdir("/proc/self/fd")) >= before + 2)
         orchestrator.disconnect(kill=False)
+        thread.join(LEAVING_S)
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        launch()
+        leave_early()
         gc.collect()
+    assert [len(failed) for _, _, failed in outcomes] == [1], "the launch has ended, too"
     assert [str(warning.message) for warning in caught] == []
 
 

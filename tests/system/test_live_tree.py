@@ -49,9 +49,9 @@ def test_what_a_worker_says_of_itself_agrees_with_its_name_and_place(grid: Grid)
             "gridUniqueName role name address pid port gridPath isDisconnected isOrchestrator isRouter isManager "
             "isWorker softgridVersion "
             "applicationName killAtDisconnect portFetch password uniqueName UTCStartTime "
-            "startDateTime routers managers workers relaunch acceptRouters acceptManagers acceptWorkers allowExecutingUDF "
-            "heartMonitorFrequency heartbeatTolerance machineNumberOfCores machinesAddress machines paths passwords "
-            "rules executorProperties softgridProperties machineProperties"
+            "startDateTime routers managers workers relaunch acceptRouters acceptManagers acceptWorkers "
+            "allowExecutingUDF heartMonitorFrequency heartbeatTolerance machineNumberOfCores machinesAddress "
+            "machines paths passwords rules executorProperties softgridProperties machineProperties"
         )
         return {**{name: getattr(executor, name) for name in names.split()}, "getpid": os.getpid()}
 

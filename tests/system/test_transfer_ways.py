@@ -285,7 +285,6 @@ def test_dead_bounce_targets_fail_in_their_place(make_grid: MakeGrid) -> None:
             assert "no answer" not in result.error
             assert result.data["function"] is os.getpid
     assert "SIGKILL" in results[1].error
-    assert results[1].error.count(grid.workers[1]) == 1
 
 
 @pytest.mark.xfail(

@@ -161,8 +161,8 @@ def test_classes_and_modules_are_named_and_not_searched() -> None:
 
 @pytest.mark.xfail(
     strict=True,
-    reason="BUG: hasattr() lets through what a property raises (werkzeug's LocalProxy raises "
-    "RuntimeError), so the user sees that instead of Unserializable",
+    reason="BUG: isinstance() asks for __class__, and lets through what that raises (as an unbound "
+    "LocalProxy of werkzeug does): the user sees that instead of Unserializable",
 )
 def test_a_value_that_does_not_want_to_be_looked_at_is_still_named() -> None:
     class Proxy:

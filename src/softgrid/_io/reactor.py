@@ -125,11 +125,11 @@ class Reactor:
 
     # -- what is watched ------------------------------------------------------------------------------------------
 
-    def watch(self, fd: int, handler: Callable[[int], None]) -> None:
-        """Call ``handler(mask)`` whenever *fd* can be read; any thread may say so."""
+    def watch(self, fd: int, handler: Callable[[int], None], mask: int = READ) -> None:
+        """Call ``handler(mask)`` whenever *fd* is ready; any thread may say so."""
         self._handlers[fd] = handler
-        self._masks[fd] = READ
-        self._poller.register(fd, READ)
+        self._masks[fd] = mask
+        self._poller.register(fd, mask)
 
     def set_mask(self, fd: int, *, read: bool, write: bool) -> None:
         """Say which readiness of *fd* matters now."""

@@ -97,10 +97,10 @@ class Execution:
         try:
             task = Task(source, message_id, decode_call(body))
             self._functions.note(task.call.function)
+            if task.call.options and self._on_options(task):
+                return
         except Undecodable as error:
             self.refuse(source, message_id, str(error))
-            return
-        if task.call.options and self._on_options(task):
             return
         self.accept(task)
 

@@ -67,6 +67,7 @@ class FunctionTable:
         known = self._received.get(function.digest)
         if known is not None:
             return Resolved(known, True)
+        self.note(function)
         body = function.body or self._bodies.get(function.digest)
         if not body:
             raise UnknownDigest

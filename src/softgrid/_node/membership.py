@@ -74,8 +74,8 @@ class Membership:
         self._control.tell_neighbour(link, {"op": "join", **message})
 
     def _on_join(self, link: Link, message: Message, source: int) -> None:
+        name, cores = field(message, "name", str), field(message, "cores", int)
         on_joined = self._joining.pop(link, None)
-        name = field(message, "name", str)
         try:
             if on_joined is None:
                 raise SoftgridError("a join over a link that is in use")
@@ -86,7 +86,7 @@ class Membership:
                 on_joined(LaunchFailed("join", str(error), is_final=True), name)
             return
         assert on_joined is not None
-        now, cores = time(), field(message, "cores", int)
+        now = time()
         member = self._tree.join(
             name, self._tree.path, link, cores=cores, now_utc=now, password=message.get("password")
         )

@@ -57,7 +57,7 @@ class Transfers:
         switch: Switch,
         reactor: Reactor,
         on_uncollected: Callable[[str, Kwargs, Callable[[], Any]], None],
-        on_named: Callable[[str, Any], None],
+        on_named: Callable[[str, Any], None] = lambda name, result: None,
     ) -> None:
         self._on_named = on_named
         self._tree = tree
