@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import machine, page, plan, summary, table
-from benchmarks.runner import Run, run_once
+from benchmarks.runner import ROOT, Run, run_once
 
 COMMAND = "python -m benchmarks"
 
@@ -25,9 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(page.facts_list(facts))
     fresh: dict[str, str] = {}
     for workload in options.only:
-        load = machine.load()
+        revision, load = machine.revision(ROOT), machine.load()
         runs = measure(workload, options.peers, options.repeats)
-        stamp = f"{datetime.date.today()}, load {load} to {machine.load()}"
+        stamp = f"{datetime.date.today()}, commit {revision}, load {load} to {machine.load()}"
         fresh[workload.key] = section(workload, runs, options.repeats, stamp)
         print(fresh[workload.key], flush=True)
         if options.write:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -39,6 +40,17 @@ def version(distribution: str) -> str:
     with suppress(metadata.PackageNotFoundError):
         return metadata.version(distribution)
     return "not installed"
+
+
+def revision(root: Path) -> str:
+    """Commit of the code in *root*, and whether ``src`` differs from it."""
+    git = ["git", "-C", str(root)]
+    with suppress(OSError):
+        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+        if head.returncode == 0:
+            changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "src"]).returncode
+            return head.stdout.strip() + (" with changes" if changed else "")
+    return "unknown"
 
 
 def load() -> str:

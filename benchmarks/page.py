@@ -20,7 +20,8 @@ This page is written by `{command}`; do not edit it by hand.
 
 Every repeat is a fresh process, takers in turn (A B C A B C ...), on one machine in one run. A
 figure is the median over the repeats; a relation to the floor is the median of the relations of
-each round. A floor is the least that plain Python needs for the same thing. `n` counts the repeats
+each round. Each section names the commit that it measured, since a section can be renewed alone. A
+floor is the least that plain Python needs for the same thing. `n` counts the repeats
 that gave a figure. Load is the one-minute average at the start and at the end of a section.
 
 Setting up: an environment with softgrid and its extra `bench`; a peer that is missing there

@@ -2,7 +2,7 @@
 
 import pytest
 from benchmarks._one import function_name
-from benchmarks.machine import facts, parse_cpu_model, parse_memory
+from benchmarks.machine import facts, parse_cpu_model, parse_memory, revision
 from benchmarks.runner import Run
 
 from benchmarks import __main__ as command
@@ -112,3 +112,8 @@ def test_the_processor_and_the_memory_are_read_from_their_lines():
     assert parse_cpu_model("processor : 0\nmodel name\t: A Fast One\n") == "A Fast One"
     assert parse_memory("MemTotal:       24641536 kB\nMemFree: 1 kB\n") == "23.5 GiB"
     assert parse_memory("") == "unknown"
+
+
+def test_a_folder_outside_of_any_repository_has_no_known_revision(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert revision(tmp_path) == "unknown"

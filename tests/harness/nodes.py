@@ -72,9 +72,6 @@ class FakeLink:
                 self.outgoing += piece
         return Waiter()
 
-    def has_stream_to(self, destination: int) -> bool:
-        return False
-
     def pause_for(self, full: FakeLink) -> None:
         self.pauses.append(full)
 

@@ -132,7 +132,6 @@ def test_an_address_that_is_too_long_for_a_host_name_is_a_bad_argument() -> None
         reserve_port("a" * 70, 0, fetch=False, listen=False)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: UnicodeError is no OSError; and the socket is left to the collector")
 def test_an_address_that_cannot_be_written_as_a_host_name_is_a_bad_argument() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

@@ -329,7 +329,6 @@ def test_a_hook_runs_after_the_function_and_before_the_answer(running: Running) 
     assert seen == [(1, 0)]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: what the hook raises goes up, and the caller is never answered")
 def test_a_hook_that_fails_does_not_keep_the_answer_back(running: Running) -> None:
     running.execution.after_run = lambda: _fail(OSError("broken stdout"))
     running.comes(int)

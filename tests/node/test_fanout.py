@@ -122,11 +122,6 @@ def test_a_function_that_is_not_known_here_is_sent_on_by_its_digest() -> None:
     assert call.function == PickledFunction(b"d" * 16, b"")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: the options of a call are not checked: what is no list of texts raises TypeError or "
-    "AttributeError through the switch, and the caller is never answered",
-)
 @pytest.mark.parametrize(
     "options",
     [{"bounce": [5]}, {"bounce": [None]}, {"bounce": "text"}, {"propagate": 5}, {"propagate": None}],

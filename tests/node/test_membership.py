@@ -160,10 +160,6 @@ def test_a_join_without_a_name_is_undecodable(joining: Joining, fields: Any) -> 
         joining.comes(FakeLink("x"), "join", **fields)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: who waits for it is forgotten before everything was read, and never told",
-)
 @pytest.mark.parametrize("fields", [{"name": B}, {"name": B, "cores": "many"}, {"cores": 1}])
 def test_who_waits_for_a_join_that_makes_no_sense_is_told(joining: Joining, fields: Any) -> None:
     link = FakeLink("x")

@@ -83,7 +83,7 @@ def test_ids_are_never_given_twice() -> None:
     ids = [
         inflight.open(batch, 0, 1),
         inflight.new_id(),
-        inflight.open_fan(batch, 1, 77, [5, 6]),
+        inflight.open_fan(batch, 77, {1: 5, 2: 6}),
         inflight.new_id(),
     ]
     assert len(set(ids)) == 4
@@ -116,7 +116,7 @@ def test_the_second_answer_finds_nobody_waiting() -> None:
 
 def test_a_fan_is_answered_by_each_of_its_targets() -> None:
     inflight, batch = InFlight(), Recorded("a", "b")
-    message_id = inflight.open_fan(batch, 0, 77, [10, 20])
+    message_id = inflight.open_fan(batch, 77, {0: 10, 1: 20})
     assert not inflight.settle(message_id, 30, b"x")
     assert inflight.settle(message_id, 20, b"two")
     assert not inflight.settle(message_id, 20, b"again")
@@ -129,7 +129,7 @@ def test_a_fan_is_answered_by_each_of_its_targets() -> None:
 
 def test_a_target_that_stands_twice_in_a_fan_answers_twice() -> None:
     inflight, batch = InFlight(), Recorded("x", "a", "b", "a")
-    message_id = inflight.open_fan(batch, 1, 77, [10, 20, 10])
+    message_id = inflight.open_fan(batch, 77, {1: 10, 2: 20, 3: 10})
     assert len(inflight) == 3
     assert inflight.settle(message_id, 10, b"first")
     assert inflight.settle(message_id, 10, b"second")
@@ -141,7 +141,7 @@ def test_a_target_that_stands_twice_in_a_fan_answers_twice() -> None:
 
 def test_what_is_awaited_is_known() -> None:
     inflight, _batch, (first,) = opened(10)
-    fan = inflight.open_fan(Recorded("a"), 0, 77, [20])
+    fan = inflight.open_fan(Recorded("a"), 77, {0: 20})
     assert [inflight.is_open(each) for each in (first, fan, 99)] == [True, True, False]
     inflight.settle(first, 10, b"x")
     inflight.settle(fan, 20, b"x")
@@ -169,7 +169,7 @@ def test_a_refusal_of_a_fan_concerns_the_target_or_all_when_it_was_the_way_to_th
     inflight, batch = InFlight(), Recorded("a", "b", "c")
     batch.fill(2, b"x")
     batch.take()
-    message_id = inflight.open_fan(batch, 0, 77, [10, 20])
+    message_id = inflight.open_fan(batch, 77, {0: 10, 1: 20})
     inflight.refuse(message_id, target, refusal)
     assert [event for event in batch.take() if event != "done"] == filled
     assert [str(batch.outcomes[index]) for index in filled] == [f"no way to {'ab'[i]}" for i in filled]
@@ -178,7 +178,7 @@ def test_a_refusal_of_a_fan_concerns_the_target_or_all_when_it_was_the_way_to_th
 
 def test_a_refusal_of_a_whole_fan_concerns_who_stands_twice_twice() -> None:
     inflight, batch = InFlight(), Recorded("a", "b", "a")
-    inflight.refuse(inflight.open_fan(batch, 0, 77, [10, 20, 10]), 77, refusal)
+    inflight.refuse(inflight.open_fan(batch, 77, {0: 10, 1: 20, 2: 10}), 77, refusal)
     assert list(map(str, batch.outcomes)) == ["no way to a", "no way to b", "no way to a"]
     assert len(inflight) == 0
 
@@ -186,7 +186,7 @@ def test_a_refusal_of_a_whole_fan_concerns_who_stands_twice_twice() -> None:
 def test_a_death_fails_every_call_that_depends_on_it_and_no_other() -> None:
     inflight, batch, _ = opened(10, 20, 10)
     fanned = Recorded("a", "b")
-    inflight.open_fan(fanned, 0, 77, [10, 20])
+    inflight.open_fan(fanned, 77, {0: 10, 1: 20})
     assert inflight.lose({10, 77}, lambda name, target: PeerLost(f"{name} {target}")) == 3
     assert [str(outcome) for outcome in batch.outcomes] == ["10 10", "None", "10 10"]
     assert [str(outcome) for outcome in fanned.outcomes] == ["a 10", "None"]
@@ -196,10 +196,10 @@ def test_a_death_fails_every_call_that_depends_on_it_and_no_other() -> None:
 
 def test_dropping_a_batch_forgets_it_without_filling_it() -> None:
     inflight, batch, (first,) = opened(10)
-    fan = inflight.open_fan(batch, 0, 77, [20])
+    fan = inflight.open_fan(batch, 77, {0: 20})
     other = Recorded("a")
     kept = inflight.open(other, 0, 10)
-    kept_fan = inflight.open_fan(other, 0, 77, [20])
+    kept_fan = inflight.open_fan(other, 77, {0: 20})
     inflight.drop(batch)
     assert not inflight.settle(first, 10, b"x")
     assert not inflight.settle(fan, 20, b"x")
@@ -223,7 +223,7 @@ def test_what_is_told_of_a_filled_slot_may_drop_the_rest() -> None:
 def test_every_slot_is_filled_exactly_once_whatever_comes_in_whatever_order(steps) -> None:
     inflight, batch = InFlight(), Recorded(*"abcdef")
     ids = [inflight.open(batch, index, index % 4) for index in range(3)]
-    ids += [inflight.open_fan(batch, 3, 77, [0, 1, 0])] * 3
+    ids += [inflight.open_fan(batch, 77, {3: 0, 4: 1, 5: 0})] * 3
     for step, which, target in steps:
         if step == "s":
             inflight.settle(ids[which], target, b"x")

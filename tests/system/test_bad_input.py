@@ -138,7 +138,6 @@ def test_a_result_nested_beyond_the_recursion_limit(grid: Grid) -> None:
     assert "ecursion" in failed(grid.one(nested)).error
 
 
-@pytest.mark.xfail(strict=True, reason="only Exception is caught while a result is encoded: SystemExit ends the worker")
 def test_a_result_whose_serialising_exits(make_grid: MakeGrid) -> None:
     grid = make_grid(managers=1)
 
@@ -386,20 +385,13 @@ def test_a_receiver_that_has_just_died(make_grid: MakeGrid) -> None:
     assert grid.workers[1] in str(results[1])
 
 
-LOST_BETWEEN = "a receiver that dies between the look for its way and the opening of the call is waited for in vain"
-
-
 @pytest.mark.parametrize(
     ("managers", "size"),
     [
-        pytest.param(0, 10, marks=pytest.mark.xfail(strict=True, reason=LOST_BETWEEN)),
-        pytest.param(0, 5_000_000, marks=pytest.mark.xfail(strict=True, reason=LOST_BETWEEN)),
+        (0, 10),
+        (0, 5_000_000),
         (1, 10),
-        pytest.param(
-            1,
-            5_000_000,
-            marks=pytest.mark.xfail(strict=True, reason="relays refuse small calls only: nothing comes back"),
-        ),
+        (1, 5_000_000),
     ],
 )
 def test_a_receiver_that_dies_while_the_call_is_being_made(make_grid: MakeGrid, managers: int, size: int) -> None:
@@ -571,9 +563,7 @@ def test_a_port_in_use_with_and_without_port_fetch(grid: Grid) -> None:
         {"address": "198.51.100.7"},
         {"rules": {"no_such_rule": 1}},
         {"rules": {"machine_maximum_number_of_workers": "many"}},
-        pytest.param(
-            {"rules": 5}, marks=pytest.mark.xfail(strict=True, reason="TypeError: 'int' object is not a mapping")
-        ),
+        {"rules": 5},
         {"allowExecutingUDF": "yes"},
         {"acceptWorkers": 5},
         {"logKwargs": 5},

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.system.grids import ANY_NUMBER, Grid, MakeGrid, Scripts
+from tests.system.grids import ANY_NUMBER, Grid, MakeGrid, Scripts, Traces
 from tests.system.watching import COOKIE, LEAVING_S, PATIENCE_S, is_alive, pid_in, port_in, processes_with, wait_until
 
 from softgrid import Orchestrator
@@ -376,17 +376,18 @@ def test_a_launch_that_takes_longer_than_its_timeout_fails_and_leaves_no_process
     grid.check_alive()
 
 
-@pytest.mark.xfail(strict=True, reason="links whose executor has not joined yet are not closed on leaving (Node.links)")
-def test_leaving_during_a_launch_closes_everything(sleeper: str) -> None:
+@pytest.mark.xfail(
+    strict=True, reason="a launch under way is tried again after leaving, and its link is not closed (Node.links)"
+)
+def test_leaving_during_a_launch_ends_the_launch_and_everything_of_it(sleeper: str, traces: Traces) -> None:
     outcomes: list[Any] = []
 
     def leave_early() -> None:
         orchestrator = Orchestrator(rules=ANY_NUMBER)
-        launch = partial(orchestrator.launch_worker, orchestrator.address, machineExecutable=sleeper, timeout=30)
+        launch = partial(orchestrator.launch_worker, orchestrator.address, machineExecutable=sleeper, retry=1)
         thread = threading.Thread(target=lambda: outcomes.append(launch()))
-        before = len(os.listdir("/proc/self/fd"))
         thread.start()
-        wait_until(lambda: len(os.listdir("/proc/self/fd")) >= before + 2)
+        wait_until(lambda: any("sleep" in each for each in traces.processes().values()))
         orchestrator.disconnect(kill=False)
         thread.join(LEAVING_S)
 
@@ -394,6 +395,8 @@ def test_leaving_during_a_launch_closes_everything(sleeper: str) -> None:
         warnings.simplefilter("always")
         leave_early()
         gc.collect()
+    threading.Event().wait(0.5)  # time enough to do what should not be done
+    traces.check_gone()
     assert [len(failed) for _, _, failed in outcomes] == [1], "the launch has ended, too"
     assert [str(warning.message) for warning in caught] == []
 

@@ -406,7 +406,6 @@ def test_text_of_every_kind_makes_the_trip(scripts: Scripts) -> None:
     assert said.count("y") >= 300_000
 
 
-@pytest.mark.xfail(strict=True, reason="a record that the terminal's encoding cannot write is dropped without a word")
 def test_text_that_has_no_utf_8_is_shown_and_nothing_around_it_is_lost(scripts: Scripts) -> None:
     said = scripts.run(r"""
         O = Orchestrator()

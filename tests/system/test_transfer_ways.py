@@ -228,9 +228,6 @@ def test_bounce_to_the_same_target_twice(open_grid: Grid) -> None:
     assert results == pids(twice)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what is bounced upwards comes back with a source that does not lie behind the link: 'no way'"
-)
 def test_bounce_to_executors_elsewhere_on_the_grid(open_grid: Grid) -> None:
     O, managers, workers = open_grid.O, open_grid.managers, open_grid.workers
     for via, target in ((managers[0], workers[2]), (workers[0], workers[1]), (managers[0], O.gridUniqueName)):
@@ -287,13 +284,10 @@ def test_dead_bounce_targets_fail_in_their_place(make_grid: MakeGrid) -> None:
     assert "SIGKILL" in results[1].error
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a refusal for a target that was lost already fails all others (InFlight.refuse)"
-)
 def test_a_death_told_twice_does_not_concern_the_other_bounce_targets() -> None:
     """As happens when a bounce target dies on the way: its loss is announced, and the relay refuses the call too."""
     inflight, batch = InFlight(), Batch(["first", "second"], [{}, {}])
-    message_id = inflight.open_fan(batch, 0, [1, 2])
+    message_id = inflight.open_fan(batch, 77, {0: 1, 1: 2})
     inflight.lose({1}, lambda name, target: PeerLost(name))
     inflight.refuse(message_id, 1, lambda name: NoRoute(name))
     assert inflight.settle(message_id, 2, b"an answer")

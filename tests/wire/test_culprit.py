@@ -159,11 +159,6 @@ def test_classes_and_modules_are_named_and_not_searched() -> None:
     assert found.startswith(("v[1] (builtins.type", "v (builtins.list"))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: isinstance() asks for __class__, and lets through what that raises (as an unbound "
-    "LocalProxy of werkzeug does): the user sees that instead of Unserializable",
-)
 def test_a_value_that_does_not_want_to_be_looked_at_is_still_named() -> None:
     class Proxy:
         def __getattribute__(self, name: str) -> Any:

@@ -334,7 +334,6 @@ def test_byte_code_of_another_python_is_refused_and_the_way_out_is_told(minor: i
         unpickle_function(bytes([minor]) + body[1:])
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: body[0] of nothing is an IndexError")
 def test_a_function_of_no_bytes_is_no_function() -> None:
     with pytest.raises(SoftgridError):
         unpickle_function(b"")

@@ -115,7 +115,8 @@ class Orchestrator(ExecutorBase, TaskScheduler):
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        rules = {**Globals.RULES, **(kwargs.get("rules") or {})}
+        given = kwargs.get("rules")
+        rules = {**Globals.RULES, **(given if isinstance(given, dict) else {})}
         kwargs.update(
             address=address,
             port=port,

@@ -46,7 +46,7 @@ def _bind(host: str, port: int, listen: bool) -> socket.socket | None:
         if listen:
             sock.listen(64)
         sock.setblocking(False)
-    except UnicodeError:
+    except (UnicodeError, TypeError):  # no host can be named like that
         sock.close()
         raise BadArgument("address", host, "an address of this machine") from None
     except OSError as error:

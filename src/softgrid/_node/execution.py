@@ -7,6 +7,7 @@ is answered.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -167,7 +168,8 @@ class Execution:
         if self._on_event is not None:
             self._on_event("execution_finished", task.label())
         if self.after_run is not None:
-            self.after_run()
+            with contextlib.suppress(Exception):  # whatever it is, the caller is waiting
+                self.after_run()
         waiter = self._switch.send(Kind.RESULT, task.source, task.message_id, outcome)
         if waiter is not None and not self._reactor.holds_turn():
             self._reactor.wait(waiter)

@@ -68,6 +68,10 @@ class Membership:
         """Somebody at the other end of *link* is about to join; *on_joined* is told of success or of the error."""
         self._joining[link] = on_joined
 
+    def joining(self) -> set[Link]:
+        """The links whose executors have not joined yet."""
+        return set(self._joining)
+
     def ask_to_join(self, link: Link, message: Message) -> None:
         """Make *link* the way up and ask whoever is there for a place."""
         self._switch.uplink = link

@@ -401,7 +401,7 @@ class Node:
 
     def links(self) -> set[Link]:
         """The links to all neighbours."""
-        links = {member.hop for member in self.tree.direct()}
+        links = {member.hop for member in self.tree.direct()} | self.membership.joining()
         if self.switch.uplink is not None:
             links.add(self.switch.uplink)
         return links

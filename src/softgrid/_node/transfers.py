@@ -117,15 +117,21 @@ class Transfers:
         batch.on_done = waiter.set
         shielded = self._reactor.shield()
         try:
-            if hop.closed:
-                batch.fill(0, self._unreachable(name))
-            else:
-                self._send_body(body, self.inflight.open(batch, 0, target), target, hop)
+            self._send_body(body, self.inflight.open(batch, 0, target), target, hop)
         finally:
             self._reactor.unshield(shielded)
         return self._collect(batch, waiter, None)
 
+    def _is_lost(self, message_id: int, target: int, hop: Link) -> bool:
+        """Whether the way to a target went while its call was being made: its loss was told before anybody waited."""
+        if self._switch.hop_to(target) is hop and not hop.closed:
+            return False
+        self._reactor.run_in_turn(lambda: self.inflight.refuse_all(message_id, self._unreachable))
+        return True
+
     def _send_body(self, body: Outbound, message_id: int, target: int, hop: Link) -> None:
+        if self._is_lost(message_id, target, hop):
+            return
         bulk = body.size if body.size > THRESHOLD else 0
         queued = len(body.head) + body.size - bulk
         with self._room:
@@ -202,6 +208,8 @@ class Transfers:
             return
         body = prepared.body_for(target)
         message_id = self.inflight.open(batch, index, target)
+        if self._is_lost(message_id, target, hop):
+            return
         bulk = body.size if body.size > THRESHOLD else 0
         queued = len(body.head) + body.size - bulk
         with self._room:
@@ -228,21 +236,32 @@ class Transfers:
         prepared: Prepared,
         outgoing: Outgoing,
     ) -> None:
-        if not fan:
+        for place, leaf in enumerate(fan):
+            if self._is_elsewhere(leaf, name):
+                self._send_one(batch, start + place, leaf, prepared, outgoing)
+        slots = {start + place: leaf for place, leaf in enumerate(fan) if not self._is_elsewhere(leaf, name)}
+        if not slots:
             return
         target = node_id(name)
         hop = self._switch.hop_to(target)
         if (hop is None or hop.closed) and target != self._tree.node_id:
-            for index in range(start, start + len(fan)):
+            for index in slots:
                 self._fill(batch, index, self._unreachable(name))
             return
-        body = prepared.bounced_body(fan)
-        message_id = self.inflight.open_fan(batch, start, target, [node_id(leaf) for leaf in fan])
+        body = prepared.bounced_body(list(slots.values()))
+        message_id = self.inflight.open_fan(batch, target, {index: node_id(leaf) for index, leaf in slots.items()})
+        if hop is not None and self._is_lost(message_id, target, hop):
+            return
         if hop is not None:
             outgoing.flush(hop)
         waiter = self._switch.send(Kind.CALL, target, message_id, body)
         if waiter is not None:
             outgoing.memory.append(waiter)
+
+    def _is_elsewhere(self, leaf: str, via: str) -> bool:
+        """Whether *leaf* is known not to stand at or below *via*, which could not send to it in this executor's name."""
+        path = self._tree.path_of(leaf)
+        return path is not None and via not in path
 
     def _fill(self, batch: Batch, index: int, error: SoftgridError) -> None:
         """Fill a slot from the thread that sends; results fill the others in the reactor's turn, and so does this."""
@@ -275,7 +294,8 @@ class Transfers:
         for kwargs, result in zip(kwargs_list, results, strict=True):
             if kwargs is not previous:
                 previous = kwargs
-                name = (kwargs.get("result_handling") or {}).get("result_name")
+                handling = kwargs.get("result_handling") or {}
+                name = handling.get("result_name") if handling.get("return_result", True) else None
             if name is not None and type(result) is not Failed:
                 self._on_named(name, result)
 

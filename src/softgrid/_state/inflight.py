@@ -64,11 +64,11 @@ class InFlight:
         self._slots[message_id] = (batch, index, target)
         return message_id
 
-    def open_fan(self, batch: Batch, start: int, via: int, targets: list[int]) -> int:
-        """Give the message id for a call that *via* bounces to *targets*, which fill the slots from *start* on."""
+    def open_fan(self, batch: Batch, via: int, targets: dict[int, int]) -> int:
+        """Give the message id for a call that *via* bounces on; *targets* says who fills which slot."""
         message_id = next(self._ids)
         slots: dict[int, list[int]] = {}
-        for index, target in enumerate(targets, start):
+        for index, target in targets.items():
             slots.setdefault(target, []).append(index)
         self._fans[message_id] = (batch, slots, via)
         return message_id
@@ -116,6 +116,11 @@ class InFlight:
     @staticmethod
     def _targets(slots: dict[int, list[int]]) -> list[int]:
         return [target for target, indexes in slots.items() for _ in indexes]
+
+    def refuse_all(self, message_id: int, error_for: Callable[[str], SoftgridError]) -> None:
+        """Nobody whom a call was meant for can be reached."""
+        fan = self._fans.get(message_id)
+        self.refuse(message_id, fan[2] if fan is not None else 0, error_for)
 
     def lose(self, targets: set[int], error_for: Callable[[str, int], SoftgridError]) -> int:
         """Fail every call that depends on one of *targets*; gives how many."""

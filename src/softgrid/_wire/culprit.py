@@ -15,10 +15,7 @@ _MAX_ITEMS = 10_000
 
 def find_culprit(value: object, what: str, error: BaseException) -> str:
     """Name the innermost part of *value* that will not go, e.g. ``args[1]['lock'] (_thread.lock): …``."""
-    try:
-        path, part = _innermost(value, what, 0)
-    except Exception:  # a value that does not even want to be looked at
-        path, part = what, value
+    path, part = _innermost(value, what, 0)
     reason = f"{type(error).__name__}: {_text_of(error)}"
     return f"{path} ({type(part).__module__}.{type(part).__qualname__} {shorten(part, 60)}): {shorten_reason(reason)}"
 
@@ -37,9 +34,12 @@ def shorten_reason(reason: str) -> str:
 
 def _innermost(value: object, path: str, depth: int) -> tuple[str, object]:
     if depth < _MAX_DEPTH:
-        for step, part in _parts(value):
-            if part is not value and not _can_travel(part):
-                return _innermost(part, path + step, depth + 1)
+        try:
+            for step, part in _parts(value):
+                if part is not value and not _can_travel(part):
+                    return _innermost(part, path + step, depth + 1)
+        except Exception:  # it does not even want to be looked at
+            return path, value
     return path, value
 
 

@@ -91,6 +91,8 @@ def digest_of(body: bytes) -> bytes:
 
 def unpickle_function(body: bytes) -> Callable[..., Any]:
     """Read a pickled function; raises Refused where it is byte code of another Python."""
+    if not body:
+        raise Undecodable("a function of no bytes")
     if body[:1] != _VERSION:
         raise Refused(
             f"the function was pickled by Python 3.{body[0]} and this executor runs Python 3.{_VERSION[0]}, which "
