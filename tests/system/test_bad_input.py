@@ -805,7 +805,6 @@ def test_a_user_function_that_changes_the_process_around_it(make_grid: MakeGrid)
     assert grid.one(len, bytes(5_000_000)) == 5_000_000
 
 
-@pytest.mark.xfail(strict=True, reason="the child of a user's fork goes on as the executor, with its links")
 def test_a_user_function_that_forks_and_returns_twice(make_grid: MakeGrid) -> None:
     """The child of a careless fork comes back into the executor's code; it must not answer in its parent's name."""
     grid = make_grid(managers=1, workers=1)

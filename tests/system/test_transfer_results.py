@@ -210,9 +210,6 @@ def test_each_item_of_a_list_has_its_own_result_name(grid: Grid, name: str) -> N
     wait_until(lambda: all(grid.O._executedReturned.get(f"{name}-{n}") == [n, n] for n in range(3)), timeout=5)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="without returnResult, collect puts None into _executedReturned under the resultName"
-)
 def test_stored_results_stay_at_the_receiver(grid: Grid, name: str) -> None:
     for value in (1, 2):
         template = grid.template(lambda x: [x], value, returnResult=False, storeResult=True, resultName=name)

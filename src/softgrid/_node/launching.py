@@ -253,7 +253,7 @@ class Launching:
     def _fail(self, spawn: Spawn, step: str, reason: str, *, is_final: bool = False) -> None:
         if spawn.is_settled:
             return
-        if spawn.tries_left > 0 and not is_final:
+        if spawn.tries_left > 0 and not is_final and not self._membership.leaves:
             spawn.tries_left -= 1
             spawn.pid = spawn.cause = spawn.turned_away = None
             self._start(spawn)

@@ -259,7 +259,7 @@ class Transfers:
             outgoing.memory.append(waiter)
 
     def _is_elsewhere(self, leaf: str, via: str) -> bool:
-        """Whether *leaf* is known not to stand at or below *via*, which could not send to it in this executor's name."""
+        """Whether *leaf* is known not to stand at or below *via*, which could not send to it in another's name."""
         path = self._tree.path_of(leaf)
         return path is not None and via not in path
 
