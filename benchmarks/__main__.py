@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         revision, load = machine.revision(ROOT), machine.load()
         runs = measure(workload, options.peers, options.repeats)
         stamp = f"{datetime.date.today()}, commit {revision}, load {load} to {machine.load()}"
-        fresh[workload.key] = section(workload, runs, options.repeats, stamp)
+        fresh[workload.key] = section(workload, runs, options, stamp)
         print(fresh[workload.key], flush=True)
         if options.write:
             write(options.write, facts, fresh)
@@ -68,9 +68,11 @@ def is_given_up(runs: Sequence[Run]) -> bool:
     return len(runs) >= 2 and not any(run.is_measured for run in runs)
 
 
-def section(workload: plan.Workload, runs: dict[str, list[Run]], repeats: int, stamp: str) -> str:
+def section(workload: plan.Workload, runs: dict[str, list[Run]], options: argparse.Namespace, stamp: str) -> str:
     """Title, explanation and tables of one workload."""
-    command = f"{COMMAND} --only {workload.key} --repeats {repeats}"
+    command = f"{COMMAND} --only {workload.key} --repeats {options.repeats}"
+    if options.peers is not None:
+        command += f" --peers {','.join(sorted(options.peers))}"
     blocks = [f"## {workload.title}", workload.how, f"`{command}` ({stamp})"]
     for metric in workload.metrics:
         rows = [summary.row(metric, taker, runs) for taker in runs]

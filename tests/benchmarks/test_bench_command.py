@@ -98,6 +98,13 @@ def test_a_variant_of_a_taker_is_a_prefix_of_its_function(taker, workload, name)
     assert function_name(taker, workload) == name
 
 
+def test_a_section_names_the_command_that_makes_it_with_the_peers_that_were_chosen():
+    options = command.parse(["--peers", "softgrid,futures", "--repeats", "2"])
+    text = command.section(small(), {}, options, "today")
+    wanted = "python -m benchmarks --only rtt1 --repeats 2 --peers futures,softgrid"
+    assert f"`{wanted}` (today)" in text
+
+
 def test_every_goal_is_against_somebody_who_takes_part():
     for workload in plan.WORKLOADS:
         for metric in workload.metrics:

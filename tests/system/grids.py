@@ -154,6 +154,10 @@ def say(*words):
     print(*words, flush=True)
 def tell(*words):
     sys.stdout.write('>> ' + ' '.join(map(str, words)) + chr(10)); sys.stdout.flush()
+def peak_kib():
+    # ru_maxrss would be that of the process that started this one, if that was larger
+    with open('/proc/self/status') as status:
+        return next(int(line.split()[1]) for line in status if line.startswith('VmHWM'))
 """
 
 

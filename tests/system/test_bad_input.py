@@ -476,7 +476,6 @@ def test_memory_beyond_a_limit_is_an_error_of_the_call(make_grid: MakeGrid) -> N
 def test_a_function_that_prints_a_hundred_megabytes(scripts: Scripts) -> None:
     said = scripts.run(
         """
-        import resource
         O = Orchestrator(logKwargs={'logToStdout': False})
         manager = launch(O, 'Manager')[0]
         launch(O, 'Worker', manager, count=2)
@@ -484,7 +483,7 @@ def test_a_function_that_prints_a_hundred_megabytes(scripts: Scripts) -> None:
             line = 'x' * 10_000
             for _ in range(10_000):
                 print(line)
-            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            return peak_kib() // 1024
         import threading
         pids = []
         asker = threading.Thread(target=lambda: pids.extend(call(O, os.getpid, to=O.workers[1]) for _ in range(100)))
@@ -492,7 +491,7 @@ def test_a_function_that_prints_a_hundred_megabytes(scripts: Scripts) -> None:
         worker_mb = call(O, flood, to=O.workers[0])[0]
         asker.join()
         tell('worker', worker_mb < 200, worker_mb)
-        mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        mb = peak_kib() // 1024
         tell('orchestrator', mb < 200, mb)
         tell('alive', call(O, os.getpid) == [O.split_grid_unique_name(name)[3] for name in O.workers], len(pids))
     """,
@@ -506,7 +505,6 @@ def test_a_function_that_prints_a_hundred_megabytes(scripts: Scripts) -> None:
 def test_a_function_that_prints_fifty_megabytes_below_python(scripts: Scripts) -> None:
     said = scripts.run(
         """
-        import resource
         O = Orchestrator(logKwargs={'logToStdout': False})
         manager = launch(O, 'Manager')[0]
         launch(O, 'Worker', manager)
@@ -514,7 +512,7 @@ def test_a_function_that_prints_fifty_megabytes_below_python(scripts: Scripts) -
             import subprocess
             subprocess.run('yes | head -c 50000000', shell=True)
         call(O, flood)
-        mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        mb = peak_kib() // 1024
         tell('orchestrator', mb < 200, mb)
         tell('alive', call(O, lambda: 5))
     """

@@ -231,7 +231,8 @@ def test_functions_of_a_module_that_came_to_the_path_later_are_found(scripts: Sc
 
 def test_works_with_a_python_that_says_nothing_and_has_no_terminal(scripts: Scripts) -> None:
     running = scripts.start("""
-        os.close(0); os.close(1); os.close(2)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        [os.dup2(nowhere, number) for number in (0, 1, 2)]
         O = Orchestrator()
         launch(O, 'Worker', count=2)
         good = call(O, lambda: print('printed') or 5) == [5, 5]

@@ -435,16 +435,15 @@ def test_logging_with_a_bad_type_is_an_error_in_the_function(scripts: Scripts) -
 def test_a_flood_of_records_does_not_grow_the_orchestrator(scripts: Scripts) -> None:
     """A flood waits at its source: memory stays flat and everything is written."""
     said = scripts.run("""
-        import resource
         O = Orchestrator(logKwargs={'logToStdout': False})
         launch(O, 'Worker', count=2)
         call(O, lambda: None)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak_kib()
         def flood():
             for n in range(20_000):
                 print('z' * 999)
         call(O, flood)
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+        grown = (peak_kib() - before) // 1024
         tell('grown by less than 64 MB:', grown < 64, grown)
     """)
     assert "grown by less than 64 MB: True" in said, said[-300:]
