@@ -414,19 +414,23 @@ def test_kill_9_of_the_supervisor_ends_what_executors_had_let_go_of(
         running.process.wait()
 
 
-def test_what_killed_workers_had_started_is_gone_too(scripts: Scripts, traces: Traces) -> None:
-    running = begun(scripts)
-    workers = names_of(running)[3:]
-    await_programs(traces)
-    for worker in workers:
-        os.kill(pid_in(worker), signal.SIGKILL)
-    try:
-        wait_until(
-            lambda: not any("sleep:" in each for each in traces.processes().values()), LEAVING_S, "no sleep is left"
-        )
-    finally:
-        running.signal(signal.SIGTERM)
-        running.end()
+@pytest.mark.xfail(strict=True, reason="children of the killed children of a dead worker live on until the grid ends")
+def test_what_a_killed_worker_had_started_is_gone_too(make_grid: MakeGrid, traces: Traces) -> None:
+    grid = make_grid(managers=1)
+
+    def start_sessions() -> None:
+        import subprocess
+
+        subprocess.Popen(["sleep", "600"], start_new_session=True)
+        subprocess.Popen(["setsid", "sh", "-c", "setsid sleep 600 & setsid nohup sleep 600 & sleep 600"])
+
+    def sleeps() -> list[str]:
+        return [command for command in traces.processes().values() if command.startswith("sleep:")]
+
+    grid.one(start_sessions)
+    wait_until(lambda: len(sleeps()) == 4)
+    os.kill(pid_in(grid.workers[0]), signal.SIGKILL)
+    wait_until(lambda: not sleeps(), LEAVING_S, "what the worker had started is gone")
 
 
 @pytest.mark.parametrize("role", ["routers", "managers", "workers"])
