@@ -414,7 +414,6 @@ def test_kill_9_of_the_supervisor_ends_what_executors_had_let_go_of(
         running.process.wait()
 
 
-@pytest.mark.xfail(strict=True, reason="children of the killed children of a dead worker live on until the grid ends")
 def test_what_a_killed_worker_had_started_is_gone_too(make_grid: MakeGrid, traces: Traces) -> None:
     grid = make_grid(managers=1)
 

@@ -34,7 +34,7 @@ from softgrid._wire.control import Message
 
 TAIL_LINES = 20
 OUTPUT_CHUNK = 65536
-SUBREAPER_AFTER_S = 0.2
+SUBREAPER_AFTER_S = 0.02
 """Asked for when the first launches are done: loading what it takes would delay them."""
 
 RunChild = Callable[[dict[str, Any], socket.socket, socket.socket], NoReturn]
@@ -220,17 +220,22 @@ class Supervisor:
         send_message(asker, {"op": "settled", "token": token})
 
     def _reap(self) -> None:
+        ended_orphan = False
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                break
             if pid == 0:
-                return
-            self._adopted.discard(pid)
+                break
             child = self._children.pop(pid, None)
             if child is not None:
                 self._bury(child, status, usage.ru_maxrss)
+            elif pid in self._adopted:
+                self._adopted.discard(pid)
+                ended_orphan = True
+        if ended_orphan:  # what an orphan had started is this process's now, and has to go as well
+            self._end_orphans()
 
     def _bury(self, child: Child, status: int, peak_kib: int) -> None:
         kill_group(child.pid)

@@ -39,6 +39,7 @@ from softgrid._wire.control import field as control_field
 from softgrid._wire.framing import MORE, Header, Kind, Outbound
 
 LEAVE_TIMEOUT_S = 0.5
+SETTLE_TIMEOUT_S = 1.0
 
 
 class NodeSpec(NamedTuple):
@@ -369,7 +370,7 @@ class Node:
                 return
             self.is_disconnected = True
         if self.tree.members and not self.reactor.holds_turn():
-            self.settle(LEAVE_TIMEOUT_S)
+            self.settle(SETTLE_TIMEOUT_S)
         self.membership.leaves = True
         self.membership.say_bye()
         if kill_local_downgrids:
