@@ -390,7 +390,7 @@ def test_kill_9_of_the_supervisor_ends_all_executors(scripts: Scripts) -> None:
         pytest.param(
             signal.SIGTERM,
             marks=pytest.mark.xfail(
-                strict=True, reason="when both are killed nobody looks for what had left its group"
+                strict=False, reason="when both are killed nobody looks for what had left its group: a race"
             ),
             id="and of the script",
         ),

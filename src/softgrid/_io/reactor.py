@@ -26,7 +26,7 @@ RESTING_AFTER_S = 0.02
 """A thread that has waited this long for nothing lets the background thread sleep without looking up."""
 FOLLOW_S = 1.0
 LONGEST_POLL_S = 3600.0
-SPIN_S = 0.00005
+SPIN_S = 0.0002
 SPIN_COOLDOWN = 256
 """What is waited for often comes at once, and being put to sleep and woken costs more than looking a few times. Where
 looking does not pay (the other side has no core to run on, or takes longer), it is left alone for that many turns."""

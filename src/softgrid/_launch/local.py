@@ -21,10 +21,16 @@ from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._model.errors import LaunchFailed
 from softgrid._wire.control import Message, field
 
-_BOOT = (
-    "import sys; sys.path.insert(0, {root!r}); sys.path.extend({last!r}); "
-    "from softgrid._api.child import supervise; supervise({descriptor})"
-)
+_BOOT = """\
+import os, sys
+try:
+    os.getcwd()
+except OSError:  # it is gone: Python 3.13.0 cannot import from nowhere
+    os.chdir("/")
+sys.path[:] = [{root!r}, *filter(None, sys.path), *{last!r}]
+from softgrid._api.child import supervise
+supervise({descriptor})
+"""
 
 OnEvent = Callable[[Message], None]
 

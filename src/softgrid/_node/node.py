@@ -39,7 +39,7 @@ from softgrid._wire.control import field as control_field
 from softgrid._wire.framing import MORE, Header, Kind, Outbound
 
 LEAVE_TIMEOUT_S = 0.5
-SETTLE_TIMEOUT_S = 1.0
+SETTLE_TIMEOUT_S = 1.5
 
 
 class NodeSpec(NamedTuple):
