@@ -64,7 +64,10 @@ class Serial:
                 return
             self._is_running = True
             self._idle.clear()
-        threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+        try:
+            threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+        except RuntimeError:  # the interpreter is ending and starts no more threads: what is left is done here
+            self._serve()
 
     def _serve(self) -> None:
         while True:

@@ -293,8 +293,13 @@ class Launching:
                 spawn.on_cause = None
                 tell(cause)
 
+        def give_up() -> None:
+            if spawn.on_cause is not None and spawn.pid is not None:  # alive, but nobody can reach it any more
+                self._line(spawn.item.get("executable")).kill(spawn.pid)
+            tell_once(None)
+
         spawn.on_cause = tell_once
-        self._reactor.call_later(CAUSE_PATIENCE_S, lambda: tell_once(None))
+        self._reactor.call_later(CAUSE_PATIENCE_S, give_up)
 
     def settle(self, on_settled: Callable[[], None]) -> None:
         """Call back when all that the children have written so far has been logged."""
