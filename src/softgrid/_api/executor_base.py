@@ -113,7 +113,8 @@ class ExecutorBase(LaunchBase):
 
         def write(record: LogRecord) -> None:
             logger.softgrid_log(record.type, record.message, record.origin, record.utc, record.data, record.tback)
-            logger.flush and sys.stdout is not None and sys.stdout.flush()
+            if logger.flush and sys.stdout is not None:
+                sys.stdout.flush()
 
         return write
 

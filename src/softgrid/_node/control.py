@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from softgrid._io.reactor import Reactor, Waiter
-from softgrid._model.errors import BadArgument, LaunchFailed, NoRoute, PeerLost, SoftgridError, TimedOut, Undecodable
+from softgrid._model.errors import BadArgument, NoRoute, PeerLost, SoftgridError, TimedOut, Undecodable
 from softgrid._model.names import node_id
 from softgrid._node.switch import Switch
 from softgrid._state.inflight import Batch, InFlight
@@ -128,6 +128,3 @@ def error_message(error: SoftgridError) -> Message:
 def _error_from(answer: Message) -> SoftgridError:
     reason = str(answer.get("reason"))
     return PeerLost(reason) if answer.get("is_lost") else SoftgridError(reason)
-
-
-__all__ = ["Control", "LaunchFailed", "error_message"]

@@ -21,7 +21,6 @@ from softgrid._io.reactor import Reactor, Timer
 from softgrid._launch.local import SupervisorLine, start_supervisor
 from softgrid._model.errors import LaunchFailed, SoftgridError
 from softgrid._model.names import parse_name
-from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
 from softgrid._node.control import Answer, Control
 from softgrid._node.logs import Logs
@@ -363,6 +362,3 @@ def own_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
-
-
-__all__ = ["Launching", "Role", "own_cores"]
