@@ -63,7 +63,7 @@ WORKLOADS: tuple[Workload, ...] = (
         "call pickled, sent over a blocking Unix socket pair, unpickled, called, and the answer "
         "likewise, in plain Python. `-one-core`: all processes of the run held on one core, set "
         "against the floor held likewise; no core sleeps there and none must be woken, so that "
-        "what is left is code.",
+        "what is left is code. The goal is for processes that the system places as it likes.",
         (Metric("p50_us", "p50", "µs", Goal(2.5, "ratio")),),
         (*_EVERYBODY, *_ON_ONE_CORE),
         deadline_s=90,

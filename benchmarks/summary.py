@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.plan import FLOOR, SOFTGRID, Goal, Metric, Relation, base_of, stem
+from benchmarks.plan import FLOOR, SOFTGRID, Goal, Metric, Relation, base_of
 from benchmarks.runner import Run
 
 Runs = Mapping[str, Sequence[Run]]
@@ -46,7 +46,7 @@ def row(metric: Metric, taker: str, runs: Runs) -> Row:
     note = _note(runs[taker])
     if not figures:
         return Row(taker, 0, note=note)
-    goal = metric.goal if stem(taker) == SOFTGRID else None
+    goal = metric.goal if taker == SOFTGRID else None
     return Row(
         taker,
         len(figures),

@@ -66,7 +66,7 @@ def test_a_taker_held_on_one_core_is_set_against_the_floor_held_likewise():
     both = {"floor": runs(1), "floor-one-core": runs(10), "softgrid-one-core": runs(20)}
     got = row(RATIO, "softgrid-one-core", both)
     assert got.beside == 2
-    assert got.verdict.met
+    assert got.verdict is None  # the goal is for processes that the system places as it likes
 
 
 def test_a_taker_that_never_gave_a_figure_is_a_row_that_says_why():

@@ -17,19 +17,21 @@ import sys
 import threading
 from collections.abc import Callable
 from itertools import count
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, sleep
 
 from softgrid._io.poller import READ, WRITE, open_poller
+from softgrid._util.cores import own_cores
 
 GRACE_S = 0.003
 RESTING_AFTER_S = 0.02
 """A thread that has waited this long for nothing lets the background thread sleep without looking up."""
 FOLLOW_S = 1.0
 LONGEST_POLL_S = 3600.0
-SPIN_S = 0.0002
+SPIN_S = 0.0004
 SPIN_COOLDOWN = 256
-"""What is waited for often comes at once, and being put to sleep and woken costs more than looking a few times. Where
-looking does not pay (the other side has no core to run on, or takes longer), it is left alone for that many turns."""
+"""What is waited for often comes at once, and being put to sleep and woken costs more than looking a few times, giving
+the core away between two looks. Where looking does not pay (what comes takes longer), it is left alone for that many
+turns."""
 
 
 class Waiter:
@@ -80,6 +82,9 @@ class Timer:
         self.callback = None
 
 
+_yield_core: Callable[[], None] = getattr(os, "sched_yield", lambda: sleep(0))
+
+
 def _release(lock: threading.Lock) -> None:
     try:
         lock.release()
@@ -117,6 +122,7 @@ class Reactor:
         self._shielded = False
         self._was_busy = False
         self._spin_credit = 0
+        self._may_spin = own_cores() > 1
         self._interrupted = False
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -213,7 +219,7 @@ class Reactor:
         return bool(events)
 
     def _poll(self, timeout: float | None) -> list[tuple[int, int]]:
-        if self._was_busy and timeout != 0 and not self._background_leads:
+        if self._was_busy and self._may_spin and timeout != 0 and not self._background_leads:
             self._was_busy = False
             if self._spin_credit >= 0:
                 until = perf_counter() + SPIN_S
@@ -223,6 +229,7 @@ class Reactor:
                         self._was_busy = True
                         self._spin_credit = min(self._spin_credit + 1, 16)
                         return events
+                    _yield_core()
                 self._spin_credit -= 4
                 if self._spin_credit < 0:
                     self._spin_credit = -SPIN_COOLDOWN

@@ -8,7 +8,6 @@ back {results: [{name} or {step, reason, tail}]}, one per item, in their order
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -354,11 +353,3 @@ class _Gathered:
 
 def _failed(step: str, reason: str) -> Message:
     return {"step": step, "reason": reason}
-
-
-def own_cores() -> int:
-    """Give the number of cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
