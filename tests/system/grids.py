@@ -36,8 +36,8 @@ ANY_NUMBER = {
     "machine_maximum_number_of_managers": None,
     "machine_maximum_number_of_workers": None,
 }
-OF_PYTHON = {".python_history"}
-"""Files that an interpreter leaves by itself."""
+OF_PYTHON = {".python_history", ".ipython"}
+"""What an interpreter or a notebook leaves by itself."""
 
 
 # -- leaving nothing behind ------------------------------------------------------------------------
@@ -78,7 +78,8 @@ class Traces:
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
             raise AssertionError(f"left behind after {timeout:g} s: {left}") from None
-        assert self.files() == []
+        left_files = self.files()
+        assert not left_files, left_files
 
 
 # -- grids in the process of the tests -------------------------------------------------------------
