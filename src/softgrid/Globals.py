@@ -14,6 +14,8 @@ making the Orchestrator. Each rule:
     timeout_short / _long and their _multiplier     seconds, see get_small_transfer_wait_timeout and its neighbours
     transfer_collect_sleep_time                     accepted and not needed: waiting is by event
     transport_implementation                        'softgrid'
+    executor_maximum_shared_memory                  bytes in which an executor passes large values on without a copy;
+                                                    None: a quarter of the machine's memory, 0: none, they are streamed
 
 >>> from softgrid import Globals >>> Globals.RULES['machine_maximum_number_of_managers'] 1
 """

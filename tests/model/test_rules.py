@@ -37,6 +37,7 @@ GOOD: list[tuple[str, Any]] = [
     *((key, value) for key in of_kind("_kwargs") for value in ({}, {"logToFile": True})),
     ("overload_machine_rules", {"10.0.0.7": {WORKERS: 2}}),
     ("transport_implementation", "softgrid"),
+    *(("executor_maximum_shared_memory", value) for value in (None, 0, 1 << 30)),
 ]
 
 
@@ -59,6 +60,7 @@ BAD: list[tuple[str, Any]] = [
     *((key, value) for key in of_kind("_kwargs") for value in (None, [], "x", [("a", 1)])),
     ("overload_machine_rules", None),
     ("transport_implementation", None),
+    *(("executor_maximum_shared_memory", value) for value in (-1, 0.5, "1 GB", True)),
 ]
 
 

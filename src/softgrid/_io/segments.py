@@ -9,7 +9,6 @@ warm. Nothing has a name, so nothing can be left behind.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import threading
@@ -27,9 +26,6 @@ WRITE_STEP = 8 * 1024 * 1024
 MAX_LEASED = 128
 MAX_HELD = 512
 """Beyond this many open descriptors of messages, payloads are copied on arrival: a process may have 1024."""
-POPULATE_FROM = 1024 * 1024
-MADV_POPULATE_READ = 22
-KEPT_BYTES = 512 * 1024 * 1024
 IDLE_S = 15.0
 LIMIT_FLOOR = 1024 * 1024 * 1024
 IS_POSSIBLE = hasattr(os, "memfd_create")
@@ -63,9 +59,6 @@ class Attachment:
         memory, lease = self.descriptors.numbers
         mapping = _Mapping(memory, self.size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
         mapping.lease = Descriptors(os.dup(lease))
-        if self.size >= POPULATE_FROM:
-            with contextlib.suppress(OSError):  # a kernel before 5.14 faults the pages in one by one
-                mapping.madvise(MADV_POPULATE_READ)
         return memoryview(mapping)
 
 
@@ -113,7 +106,7 @@ class Segment:
 
 
 def segment_limit() -> int:
-    """How many bytes one executor may have leased at once: a quarter of the machine's memory, and at least a GiB."""
+    """How many bytes the pool of one executor holds at most: a quarter of the machine's memory, at least a GiB."""
     try:
         return max(LIMIT_FLOOR, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
     except (ValueError, OSError):
@@ -160,16 +153,16 @@ class SegmentPool:
 
     def _take(self, size: int) -> Segment | None:
         fitting = [segment for segment in self._free if segment.capacity >= size]
-        if fitting:
-            best = min(fitting, key=lambda segment: segment.capacity)
-            self._free.remove(best)
-            return best
-        capacity = max(SMALLEST, 1 << (size - 1).bit_length())
-        leased = sum(segment.touched for segment in self._leased.values())
-        if len(self._leased) >= MAX_LEASED or (leased and leased + size > self._limit()):
+        best = min(fitting, key=lambda segment: segment.capacity, default=None)
+        touched = max(size, best.touched if best is not None else 0)
+        room = self._limit() - touched - sum(segment.touched for segment in self._leased.values())
+        if room < 0 or len(self._leased) >= MAX_LEASED:
             return None
+        if best is not None:
+            self._free.remove(best)
+        self._trim(room)
         try:
-            return Segment(capacity)
+            return best or Segment(max(SMALLEST, 1 << (size - 1).bit_length()))
         except OSError:
             return None
 
@@ -183,7 +176,7 @@ class SegmentPool:
             self._reactor.unwatch(lease_read)
             os.close(lease_read)
             self._free.append(segment)
-            self._trim(KEPT_BYTES)
+            self._trim(self._limit() // 2)
         if self._free and not self._trim_is_due:
             self._trim_is_due = True
             self._reactor.call_later(IDLE_S, self._trim_when_idle)

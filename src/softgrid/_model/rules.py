@@ -38,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "timeout_short_multiplier": 3,
     "transfer_collect_sleep_time": 0.001,
     "transport_implementation": "softgrid",
+    "executor_maximum_shared_memory": None,
 }
 """Every rule with its default; what each means stands in ``softgrid.Globals``."""
 
@@ -73,7 +74,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 def _kind_of(key: str) -> str:
     if "_allow_" in key:
         return "boolean"
-    if key.startswith("machine_maximum_"):
+    if "_maximum_" in key:
         return "maximum" if key.endswith("workers") else "limit"
     if key.startswith(("timeout_", "transfer_collect_")):
         return "positive"

@@ -39,12 +39,14 @@ POLL_EVERY_S = 0.002
 class Task:
     """A call that waits to be run, or is running."""
 
-    __slots__ = ("call", "message_id", "source")
+    __slots__ = ("arguments", "call", "message_id", "source")
 
     def __init__(self, source: int, message_id: int, call: Call) -> None:
         self.source = source
         self.message_id = message_id
         self.call = call
+        self.arguments: Any = None
+        """What the call was run with; unmapping it takes longer than sending the answer, so it waits for that."""
 
     def label(self) -> str:
         function = self.call.function
@@ -178,7 +180,7 @@ class Execution:
         call = task.call
         try:
             resolved = self._functions.resolve(call.function)
-            args, kwargs = call.arguments()
+            args, kwargs = task.arguments = call.arguments()
         except UnknownDigest:
             raise
         except SoftgridError as error:
@@ -194,8 +196,6 @@ class Execution:
         except BaseException as error:
             self.failed += 1
             return encode_exception(error)
-        finally:
-            args = kwargs = None  # type: ignore[assignment]
         self.finished += 1
         if call.flags & STORE and call.options.get("result_name"):
             self.stored_results[call.options["result_name"]] = value

@@ -91,7 +91,7 @@ class Node:
 
         self.reactor = Reactor(self._on_bug)
         self.tree: Tree[Link] = Tree(self.name, spec.role)
-        self.segments = SegmentPool(self.reactor, segment_limit)
+        self.segments = SegmentPool(self.reactor, self._segment_limit)
         self.switch = Switch(self.tree, self.segments, self.reactor.run_in_turn, self._on_unroutable)
         self.switch.on_bug = self._on_bug
         self.transfers = Transfers(self.tree, self.switch, self.reactor, self._on_uncollected, self._keep_named)
@@ -151,6 +151,10 @@ class Node:
         self.on_upgrid_lost: Callable[[str], None] = lambda reason: None
 
     # -- making ---------------------------------------------------------------------------------------------------
+
+    def _segment_limit(self) -> int:
+        limit: int | None = self.rules["executor_maximum_shared_memory"]
+        return segment_limit() if limit is None else limit
 
     def _reserve_port(self, spec: NodeSpec) -> socket.socket:
         listens = spec.role != "worker"
