@@ -9,7 +9,7 @@ from typing import Any
 from softgrid._io.reactor import Waiter
 from softgrid._model.errors import Undecodable
 from softgrid._wire.control import decode_control
-from softgrid._wire.framing import HEADER, HEADER_SIZE, Header, Kind, Outbound
+from softgrid._wire.framing import HEADER, HEADER_SIZE, Header, Kind, Outbound, frame
 
 
 def split_frames(data: bytes) -> Iterator[tuple[Header, bytes]]:
@@ -127,6 +127,9 @@ class FakeSwitch:
         self.sent.append(Sent(kind, destination, message_id, body, self.me if source is None else source))
         return self.waiter
 
+    def send_over(self, hop: Any, kind: int, destination: int, message_id: int, outbound: Outbound, source: int) -> Any:
+        hop.send(frame(kind, destination, source, message_id, outbound.joined()))
+
     def hop_to(self, destination: int) -> Any:
         return "a link" if destination in self.below else self.uplink
 
@@ -135,6 +138,9 @@ class FakeSwitch:
 
     def forget(self, link: Any) -> None:
         self.forgotten.append(link)
+
+    def forget_sources(self, sources: set[int]) -> None:
+        self.forgotten.append(sources)
 
     def take(self, kind: Kind) -> list[Sent]:
         """Give what was sent since last asked; fails when anything of another kind was sent."""

@@ -381,6 +381,15 @@ def test_a_function_that_is_gone_everywhere_is_a_refusal(running: Running) -> No
         running.answer()
 
 
+def test_a_function_that_is_another_than_the_one_asked_for_is_a_refusal(running: Running) -> None:
+    function = FunctionPickler().pickle(lambda x: x * 2)
+    running.comes(function, 1, is_known=True)
+    running.execution.run_queue()
+    running.execution.on_function(CALLER, function.digest, FunctionPickler().pickle(len).body)
+    with pytest.raises(Failure, match="send it again"):
+        running.answer()
+
+
 def test_a_function_that_nobody_asked_for_changes_nothing(running: Running) -> None:
     function = FunctionPickler().pickle(len)
     running.execution.on_function(CALLER, function.digest, function.body)

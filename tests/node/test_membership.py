@@ -278,7 +278,7 @@ def test_a_link_that_breaks_loses_everybody_behind_it_and_all_concerned_are_told
     assert told.message == {"op": "gone", "names": [B, B1], "reason": "its connection is gone"}
     assert joining.up.take_messages() == [{"op": "left", "name": B, "reason": "its connection is gone"}]
     assert joining.said == [("error", f"{B} is gone: its connection is gone, and with it 1 executors below it")]
-    assert joining.switch.forgotten == [link]
+    assert joining.switch.forgotten == [link, {node_id(B), node_id(B1)}]
 
 
 def test_the_cause_of_death_is_asked_for_and_told_when_it_is_known() -> None:
@@ -332,7 +332,15 @@ def test_news_of_a_death_elsewhere_ends_the_calls_to_the_dead() -> None:
     joining.comes(joining.up, "gone", source=node_id(TOP), names=[A1, B1, 5], reason="killed")
     assert joining.gone == [{node_id(A1)}], "who is below is known better here"
     assert joining.causes == ["killed"]
+    assert joining.switch.forgotten == [{node_id(A1)}], "half a message from the dead is not kept"
     assert joining.names() == {B, B1}
+
+
+def test_news_of_a_death_is_believed_only_from_where_the_dead_would_have_answered() -> None:
+    joining, link = with_two_below()
+    joining.comes(link, "gone", source=node_id(B1), names=[A1], reason="said so")
+    assert joining.gone == []
+    assert joining.tree.departure(node_id(A1)) is None
 
 
 @pytest.mark.parametrize("leaves", [True, False])

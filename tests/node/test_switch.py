@@ -383,6 +383,17 @@ def test_what_a_closed_link_left_unfinished_is_forgotten(board: Board) -> None:
     assert [bytes(given[-1]) for given in board.take_delivered()] == [b"x"]
 
 
+def test_what_somebody_who_is_gone_left_unfinished_is_forgotten(board: Board) -> None:
+    theirs = in_frames(ME, B1_ID, 7, b"x" * (MAX_BODY + 1))
+    others = in_frames(ME, B_ID, 7, b"y" * (MAX_BODY + 1))
+    board.comes(board.to_b, theirs[0], others[0])
+    board.switch.forget_sources({B1_ID})
+    board.comes(board.to_b, others[1])
+    assert [len(given[-1]) for given in board.take_delivered()] == [MAX_BODY + 1]
+    board.switch.forget_sources({B_ID, C_ID})
+    board.check_nothing_else()
+
+
 # -- payloads beside their message ----------------------------------------------------------------
 
 LARGE = THRESHOLD + 1

@@ -14,7 +14,7 @@ from softgrid._model.names import node_id
 from softgrid._node.switch import Switch
 from softgrid._state.inflight import Batch, InFlight
 from softgrid._wire.control import Message, decode_control, encode_control
-from softgrid._wire.framing import Kind, Outbound, frame
+from softgrid._wire.framing import Kind, Outbound
 
 Answer = Callable[[Message], None]
 Method = Callable[[Message, int, Answer], None]
@@ -74,7 +74,7 @@ class Control:
 
     def tell_neighbour(self, link: Any, message: Message) -> None:
         """Send something to whoever is at the other end of *link*."""
-        link.send(frame(Kind.CONTROL, 0, 0, 0, encode_control(message)))
+        self._switch.send_over(link, Kind.CONTROL, 0, self._inflight.new_id(), Outbound(encode_control(message)), 0)
 
     def _read(self, batch: Batch) -> Message | SoftgridError:
         outcome = batch.outcomes[0]

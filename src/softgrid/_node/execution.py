@@ -31,7 +31,7 @@ from softgrid._wire.calls import (
     encode_result,
 )
 from softgrid._wire.framing import Body, Kind, Outbound
-from softgrid._wire.functions import FunctionName, PickledFunction
+from softgrid._wire.functions import FunctionName, PickledFunction, digest_of
 
 POLL_EVERY_S = 0.002
 
@@ -223,7 +223,8 @@ class Execution:
         raise NotImplementedError
 
     def on_function(self, source: int, digest: bytes, body: bytes) -> None:
-        """A function that *source* was asked for has come, or (empty) will not come from there."""
+        """A function that *source* was asked for has come, or (empty, or another) will not come from there."""
+        body = body if digest_of(body) == digest else b""
         function = PickledFunction(digest, body)
         self._functions.note(function)
         parked = self._parked.pop(digest, [])

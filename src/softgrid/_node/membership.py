@@ -172,6 +172,7 @@ class Membership:
             self._logs.say("error", f"{name} is gone: {reason}{below}")
 
     def _forget(self, gone_ids: set[int]) -> None:
+        self._switch.forget_sources(gone_ids)
         self._transfers.on_gone(gone_ids, self._departure)
         for gone in gone_ids:
             self._logs.forget(gone)
@@ -196,10 +197,12 @@ class Membership:
         names, reason = field(message, "names", list), field(message, "reason", str)
         gone_ids: set[int] = set()
         for name in names:
-            if isinstance(name, str) and node_id(name) not in self._tree.members:
-                self._tree.note_departed(node_id(name), reason)
-                gone_ids.add(node_id(name))
-        self._forget(gone_ids)
+            who = node_id(name) if isinstance(name, str) else 0
+            if who and who not in self._tree.members and self._switch.hop_to(who) is link:
+                self._tree.note_departed(who, reason)
+                gone_ids.add(who)
+        if gone_ids:
+            self._forget(gone_ids)
 
     def say_bye(self) -> None:
         """Tell the upgrid that this executor leaves on purpose."""

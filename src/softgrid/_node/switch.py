@@ -246,6 +246,14 @@ class Switch:
         """A link is over: drop what it left unfinished."""
         self._assemblers.pop(link, None)
 
+    def forget_sources(self, sources: set[int]) -> None:
+        """Executors are gone, maybe behind links that go on: drop what they left unfinished."""
+        for link, assembler in list(self._assemblers.items()):
+            for source in sources:
+                assembler.forget(source)
+            if not len(assembler):
+                del self._assemblers[link]
+
 
 class _NoLink:
     """Stands for the way of a message that an executor sends to itself."""
