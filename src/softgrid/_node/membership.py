@@ -197,10 +197,11 @@ class Membership:
         names, reason = field(message, "names", list), field(message, "reason", str)
         gone_ids: set[int] = set()
         for name in names:
-            who = node_id(name) if isinstance(name, str) else 0
-            if who and who not in self._tree.members and self._switch.hop_to(who) is link:
-                self._tree.note_departed(who, reason)
-                gone_ids.add(who)
+            if not isinstance(name, str) or node_id(name) in self._tree.members:
+                continue
+            if self._switch.hop_to(node_id(name)) is link:
+                self._tree.note_departed(node_id(name), reason)
+                gone_ids.add(node_id(name))
         if gone_ids:
             self._forget(gone_ids)
 
