@@ -114,6 +114,7 @@ class FakeSwitch:
         self.me = me
         self.uplink = uplink
         self.below: set[int] = set()
+        self.spreaders: dict[str, str] = {}
         self.sent: list[Sent] = []
         self.forgotten: list[Any] = []
         self.waiter: Waiter | None = None
@@ -132,6 +133,9 @@ class FakeSwitch:
 
     def hop_to(self, destination: int) -> Any:
         return "a link" if destination in self.below else self.uplink
+
+    def spreader_towards(self, name: str) -> str | None:
+        return self.spreaders.get(name)
 
     def knows(self, executor: int) -> bool:
         return executor in self.below

@@ -8,6 +8,7 @@ import pytest
 from tests.harness.nodes import FakeSwitch
 from tests.harness.trees import A1, A2, B1, STRANGER, TOP, A, B, R, tree_of
 
+from softgrid._io.segments import THRESHOLD
 from softgrid._model.errors import SoftgridError
 from softgrid._model.names import node_id
 from softgrid._node.execution import Task
@@ -27,9 +28,11 @@ class Fanning:
         self.functions = FunctionTable(object(), frozenset())
         self.fanout = FanOut(self.tree, self.switch, self.functions)  # type: ignore[arg-type]
 
-    def comes(self, function: Any = None, *, is_known: bool = False, **options: Any) -> bool:
+    def comes(
+        self, function: Any = None, *, is_known: bool = False, argument: Any = "argument", **options: Any
+    ) -> bool:
         section = encode_function(function or FunctionName("f"), is_known=is_known)
-        outbound = encode_call(section, ("argument",), {}, flags=1, priority=2.0, options=options)
+        outbound = encode_call(section, (argument,), {}, flags=1, priority=2.0, options=options)
         return self.fanout.on_options(Task(CALLER, 9, decode_call(outbound.joined())))
 
     def take(self) -> dict[int, Any]:
@@ -46,6 +49,16 @@ class Fanning:
 
 def ids(*names: str) -> set[int]:
     return {node_id(name) for name in names}
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_what_is_large_is_bounced_on_where_several_share_a_way_without_shared_memory(is_large: bool) -> None:
+    fanning = Fanning()
+    fanning.switch.spreaders = {A1: A, A2: A, B1: R}
+    fanning.comes(argument="x" * (THRESHOLD if is_large else 1), bounce=[A1, B1, A2])
+    sent = {sent.destination: decode_call(sent.body).options.get("bounce") for sent in fanning.switch.take(Kind.CALL)}
+    each = dict.fromkeys(ids(A1, A2, B1))
+    assert sent == ({node_id(A): [A1, A2], node_id(B1): None} if is_large else each)
 
 
 def test_a_bounced_call_goes_to_each_in_the_name_of_its_caller_and_is_not_run_here() -> None:

@@ -12,6 +12,7 @@ from tests.harness.sockets import LinkEnd, a_reactor
 from tests.harness.trees import A1, A2, B1, STRANGER, TOP, A, B, R
 
 from softgrid._io.reactor import Reactor
+from softgrid._io.segments import THRESHOLD
 from softgrid._model.errors import BadArgument, NoRoute, PeerLost, SoftgridError, TimedOut
 from softgrid._model.names import node_id
 from softgrid._node.switch import Switch
@@ -41,8 +42,8 @@ class Sending:
 
     def __init__(self, reactor: Any = None, **links: Any) -> None:
         self.reactor = reactor or FakeReactor()
-        self.to_a = links.get("to_a") or FakeLink("A")
-        self.to_r = links.get("to_r") or FakeLink("R")
+        self.to_a = links.get("to_a") or FakeLink(A)
+        self.to_r = links.get("to_r") or FakeLink(R)
         self.tree: Tree[Any] = Tree(TOP, "orchestrator")
         for name, path, link in (
             (A, (TOP,), self.to_a),
@@ -87,9 +88,12 @@ class Sending:
         """Give the calls that were sent since last asked."""
         calls = []
         for link in (self.to_a, self.to_r):
+            assembler = Assembler()
             for header, body in link.take_frames():
                 assert header.source == node_id(TOP)
-                calls.append((header.destination, header.message_id, decode_call(body)))
+                whole = assembler.add(header.source, header.message_id, header.flags, body)
+                if whole is not None:
+                    calls.append((header.destination, header.message_id, decode_call(whole)))
         self.sent += calls
         return calls
 
@@ -426,6 +430,30 @@ def test_a_bounced_call_goes_once_to_its_receiver_and_is_answered_by_the_fan(sen
     assert results == [1, 2, 3]
     assert [target for target, _, _ in sending.sent] == [node_id(A), node_id(R)]
     assert sending.sent[0][2].options["bounce"] == [A1, A2]
+
+
+def test_what_is_large_goes_once_over_a_link_and_is_spread_behind_it(sending: Sending) -> None:
+    array = np.zeros(THRESHOLD)
+    kwargs = {"function": "f", "args": (array,)}
+    answers = [(A2, 2), (B1, 3), (A1, 1)]
+    assert sending.transfer([A1, B1, A2], kwargs, answers=answers) == [1, 3, 2]
+    sent = {target: call.options.get("bounce") for target, _, call in sending.sent}
+    assert sent == {node_id(A): [A1, A2], node_id(B1): None}
+
+
+def test_what_is_large_goes_to_each_over_a_link_that_shares_memory() -> None:
+    sending = Sending(to_a=FakeLink(A, passes_descriptors=True))
+    kwargs = {"function": "f", "args": (np.zeros(THRESHOLD),)}
+    assert sending.transfer([A1, A2], kwargs, answers=[(A2, 2), (A1, 1)]) == [1, 2]
+    assert {target for target, _, _ in sending.sent} == {node_id(A1), node_id(A2)}
+
+
+@pytest.mark.parametrize(("receivers", "size"), [([A1, A2], 1), ([A, A1], THRESHOLD)])
+def test_what_is_small_or_has_a_way_of_its_own_goes_to_each(sending: Sending, receivers: Any, size: int) -> None:
+    kwargs = {"function": "f", "args": (np.zeros(size),)}
+    answers = [(receiver, receiver) for receiver in receivers]
+    assert sending.transfer(receivers, kwargs, answers=answers) == receivers
+    assert all("bounce" not in call.options for _, _, call in sending.sent)
 
 
 def test_a_fan_that_names_somebody_twice_is_answered_twice(sending: Sending) -> None:

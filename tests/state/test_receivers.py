@@ -10,6 +10,7 @@ from tests.harness.trees import A1, A2, B1, STRANGER, TOP, A, B, R, tree_of
 from softgrid._model.errors import BadArgument
 from softgrid._state.receivers import (
     PROPAGATE,
+    common_ways,
     expand_bounce,
     expand_receivers,
     managers_with_workers,
@@ -194,3 +195,9 @@ def test_recursive_propagation_reaches_everybody_exactly_once(start: str) -> Non
         for name, left in propagation(tree_of(at), flags, came_from):
             waiting.append((name, left, at if left else None))
     assert sorted(reached) == sorted([TOP, A, A1, A2, R, B, B1])
+
+
+def test_a_way_is_common_when_two_have_it() -> None:
+    ways = {"a": "A", "b": "B", "c": "A"}
+    assert common_ways("abcd", ways.get) == {"a": "A", "c": "A"}
+    assert common_ways("", ways.get) == {}

@@ -16,6 +16,7 @@ from softgrid._model.errors import BadArgument, RemoteFailure, SoftgridError, Un
 from softgrid._wire.calls import (
     FIRST_ARGUMENT,
     RETURN,
+    SMALL,
     STORE,
     Call,
     Failure,
@@ -197,7 +198,7 @@ def test_a_call_whose_payload_came_beside_it_reads_the_same(again: bool) -> None
 
 
 def test_a_payload_beside_a_call_is_not_looked_into_before_it_is_needed() -> None:
-    body = attached(encode_call(NAMED, ([1],), {}, flags=0, priority=1, options={"bounce": ["x"]}))
+    body = attached(encode_call(NAMED, (["x" * SMALL],), {}, flags=0, priority=1, options={"bounce": ["x"]}))
     call = decode_call(body)
     onward = without_options(call, "bounce")
     assert onward.payload is body.payload
@@ -207,7 +208,7 @@ def test_a_payload_beside_a_call_is_not_looked_into_before_it_is_needed() -> Non
 
 
 def test_a_call_without_anything_behind_its_head_is_read_only_with_a_payload_beside_it() -> None:
-    outbound = encode_call(NAMED, ([1],), {}, flags=0, priority=1, options={})
+    outbound = encode_call(NAMED, (["x" * SMALL],), {}, flags=0, priority=1, options={})
     with pytest.raises(Undecodable):
         decode_call(outbound.head)
     with pytest.raises(Undecodable):

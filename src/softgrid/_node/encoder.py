@@ -13,9 +13,9 @@ from typing import Any
 from softgrid._model.errors import BadArgument
 from softgrid._state.receivers import PROPAGATE
 from softgrid._state.workqueue import check_priority
-from softgrid._wire.calls import FIRST_ARGUMENT, RETURN, STORE, encode_call
+from softgrid._wire.calls import FIRST_ARGUMENT, RETURN, STORE, call_with, encode_arguments, encode_call
 from softgrid._wire.control import Message
-from softgrid._wire.framing import Outbound
+from softgrid._wire.framing import Outbound, Parts
 from softgrid._wire.functions import (
     DIGEST,
     Function,
@@ -139,6 +139,7 @@ class Prepared:
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._kwargs: Kwargs | None = None
+        self.size = 0
         self._bodies: dict[bytes, Outbound] = {}
         self._joined: dict[int, bytes] = {}
 
@@ -148,7 +149,8 @@ class Prepared:
             return
         self._kwargs = None
         self._function = self._encoder.function_of(kwargs)
-        self._args, self._keywords = arguments_of(kwargs)
+        self._payload: Parts = encode_arguments(*arguments_of(kwargs))
+        self.size = sum(map(len, self._payload))
         self._flags, self._options = flags_and_options(kwargs)
         self._priority = check_priority(kwargs.get("priority", 1))
         self._bodies.clear()
@@ -177,6 +179,4 @@ class Prepared:
         return self._encode(encode_function(self._function), {**self._options, "bounce": fan})
 
     def _encode(self, section: bytes, options: Message) -> Outbound:
-        return encode_call(
-            section, self._args, self._keywords, flags=self._flags, priority=self._priority, options=options
-        )
+        return call_with(self._payload, section, flags=self._flags, priority=self._priority, options=options)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from softgrid._io.link import Link
+from softgrid._io.segments import THRESHOLD
 from softgrid._model.errors import SoftgridError, Undecodable
 from softgrid._model.names import node_id
 from softgrid._node.execution import Task
 from softgrid._node.functions import FunctionTable
 from softgrid._node.switch import Switch
-from softgrid._state.receivers import propagation
+from softgrid._state.receivers import common_ways, propagation
 from softgrid._state.tree import Tree
 from softgrid._wire.calls import without_options
 from softgrid._wire.control import Message, encode_control
@@ -59,7 +60,13 @@ class FanOut:
     def _bounce(self, task: Task, names: list[str]) -> None:
         """Send the call on to each of *names*, in the name of its caller, who gets the answers directly."""
         body = without_options(task.call, "bounce")
+        ways = common_ways(names, self._switch.spreader_towards) if body.size > THRESHOLD else {}
+        for way in dict.fromkeys(ways.values()):
+            onward = without_options(task.call, bounce=[name for name in names if ways.get(name) == way])
+            self._switch.send(Kind.CALL, node_id(way), task.message_id, onward, task.source)
         for name in names:
+            if name in ways:
+                continue
             target = node_id(name)
             if target == self._tree.node_id:
                 self._switch.send(Kind.CALL, target, task.message_id, body, task.source)

@@ -17,6 +17,7 @@ from softgrid._io.link import Link
 from softgrid._io.reactor import Waiter
 from softgrid._io.segments import MAX_HELD, THRESHOLD, Attachment, SegmentPool
 from softgrid._model.errors import Undecodable
+from softgrid._model.names import node_id
 from softgrid._state.tree import Tree
 from softgrid._wire.framing import (
     ATTACHED,
@@ -57,6 +58,7 @@ class Switch:
     ) -> None:
         self._run_in_turn = run_in_turn
         self.segments = segments
+        self._tree = tree
         self._me: int = tree.node_id
         self._routes = tree.routes
         # Pages of an anonymous map cost nothing until they are touched, which most of an idle executor's never are.
@@ -73,6 +75,14 @@ class Switch:
     def hop_to(self, destination: int) -> Link | None:
         """Give the link that leads to *destination*, or None when there is none."""
         return self._routes.get(destination) or self.uplink
+
+    def spreader_towards(self, name: str) -> str | None:
+        """Give the neighbour who is to spread what is large for several behind it: where no memory can be shared."""
+        hop = self.hop_to(node_id(name))
+        if hop is None or hop.passes_descriptors:
+            return None
+        spreader: str | None = hop.peer if hop is not self.uplink else self._tree.upgrid
+        return None if spreader == name else spreader
 
     def knows(self, executor: int) -> bool:
         """Whether that executor is below this one."""

@@ -19,7 +19,7 @@ from softgrid._node.encoder import Encoder, Kwargs, Prepared
 from softgrid._node.outgoing import Outgoing, Waiting
 from softgrid._node.switch import Switch
 from softgrid._state.inflight import Batch, InFlight
-from softgrid._state.receivers import expand_bounce, expand_receivers
+from softgrid._state.receivers import common_ways, expand_bounce, expand_receivers
 from softgrid._state.timeouts import check_timeout, wait_timeout
 from softgrid._state.tree import Tree
 from softgrid._state.windows import SendWindows
@@ -177,21 +177,31 @@ class Transfers:
     ) -> list[Waiter]:
         outgoing = Outgoing()
         prepared = Prepared(self.encoder)
+        if is_one_call and names:
+            prepared.use(kwargs_list[0])
+        is_large = is_one_call and prepared.size > THRESHOLD
+        ways = common_ways(names, self._switch.spreader_towards) if is_large else {}
+        shared: dict[str, dict[int, str]] = {}
         index = 0
         for name, kwargs, fan in zip(names, kwargs_list, fans, strict=True):
             width = 1 if fan is None else len(fan)
             try:
                 prepared.use(kwargs)
-                if fan is None:
-                    self._send_one(batch, index, name, prepared, outgoing)
+                if fan is not None:
+                    slots = {index + place: leaf for place, leaf in enumerate(fan)}
+                    self._send_fan(batch, name, slots, prepared, outgoing)
+                elif name in ways:
+                    shared.setdefault(ways[name], {})[index] = name
                 else:
-                    self._send_fan(batch, index, name, fan, prepared, outgoing)
+                    self._send_one(batch, index, name, prepared, outgoing)
             except SoftgridError as error:
                 if is_one_call and index == 0:  # nothing was sent: the whole transfer is at fault
                     raise
                 for slot in range(index, index + width):
                     self._fill(batch, slot, error)
             index += width
+        for way, slots in shared.items():
+            self._send_fan(batch, way, slots, prepared, outgoing)
         outgoing.flush_all()
         return outgoing.waiters()
 
@@ -230,16 +240,17 @@ class Transfers:
     def _send_fan(
         self,
         batch: Batch,
-        start: int,
         name: str,
-        fan: list[str],
+        fan: dict[int, str],
         prepared: Prepared,
         outgoing: Outgoing,
     ) -> None:
-        for place, leaf in enumerate(fan):
+        slots: dict[int, str] = {}
+        for index, leaf in fan.items():
             if self._is_elsewhere(leaf, name):
-                self._send_one(batch, start + place, leaf, prepared, outgoing)
-        slots = {start + place: leaf for place, leaf in enumerate(fan) if not self._is_elsewhere(leaf, name)}
+                self._send_one(batch, index, leaf, prepared, outgoing)
+            else:
+                slots[index] = leaf
         if not slots:
             return
         target = node_id(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from softgrid._model.errors import BadArgument
@@ -99,6 +99,16 @@ def _expand_bounce_item(tree: Tree[Any], item: object) -> list[str] | None:
     for name in names:
         parse_name(name, "bounce")
     return list(names)
+
+
+def common_ways(names: Iterable[str], way_of: Callable[[str], str | None]) -> dict[str, str]:
+    """Give the way of each who shares it with another; who has none, or has it alone, is not in it."""
+    sharing: dict[str, list[str]] = {}
+    for name in names:
+        way = way_of(name)
+        if way is not None:
+            sharing.setdefault(way, []).append(name)
+    return {name: way for way, those in sharing.items() if len(those) > 1 for name in those}
 
 
 def managers_with_workers(tree: Tree[Any]) -> tuple[list[str], list[list[str]]]:

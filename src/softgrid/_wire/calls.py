@@ -17,7 +17,7 @@ from typing import Any
 
 from softgrid._model.errors import RemoteFailure, SoftgridError, Undecodable, shorten
 from softgrid._wire.control import Message, decode_control, encode_control
-from softgrid._wire.framing import ALIGNMENT, Attached, Body, Outbound
+from softgrid._wire.framing import ALIGNMENT, Attached, Body, Outbound, Parts
 from softgrid._wire.functions import Function, PickledFunction, decode_function, encode_function
 from softgrid._wire.values import (
     are_atomic,
@@ -74,11 +74,22 @@ def encode_call(
     options: Message,
 ) -> Outbound:
     """Make a CALL; *function* is as ``encode_function`` gave it."""
-    head = _call_head(function, flags, priority, options)
+    return call_with(encode_arguments(args, kwargs), function, flags=flags, priority=priority, options=options)
+
+
+def encode_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Parts:
+    """Give the payload of a call, which several calls may have in common; raises Unserializable."""
     if are_atomic(args, kwargs):
-        payload = encode_atom((args, kwargs))
-        return Outbound(head + payload) if len(payload) <= SMALL else Outbound(head, [payload])
-    return Outbound(head, encode_value((args, kwargs), "arguments"))
+        return [encode_atom((args, kwargs))]
+    return encode_value((args, kwargs), "arguments")
+
+
+def call_with(payload: Parts, function: bytes, *, flags: int, priority: float | None, options: Message) -> Outbound:
+    """Make a CALL with the payload that ``encode_arguments`` gave."""
+    head = _call_head(function, flags, priority, options)
+    if len(payload) == 1 and len(payload[0]) <= SMALL:
+        return Outbound(head + payload[0])
+    return Outbound(head, payload)
 
 
 def _call_head(function: bytes, flags: int, priority: float | None, options: Message) -> bytes:
