@@ -47,6 +47,8 @@ class Joining:
             frozenset(accepted),
             self.lost.append,
         )
+        self.mourned: list[tuple[list[str], str, bool]] = []
+        self.membership.on_lost = lambda gone, *how: self.mourned.append(([member.name for member in gone], *how))
 
     # what stands for transfers and logs
 
@@ -276,7 +278,9 @@ def test_a_link_that_breaks_loses_everybody_behind_it_and_all_concerned_are_told
     told = joining.switch.take_one(Kind.CONTROL)
     assert told.destination == CALLER
     assert told.message == {"op": "gone", "names": [B, B1], "reason": "its connection is gone"}
-    assert joining.up.take_messages() == [{"op": "left", "name": B, "reason": "its connection is gone"}]
+    (left,) = joining.up.take_messages()
+    assert left == {"op": "left", "name": B, "reason": "its connection is gone", "orderly": False}
+    assert joining.mourned == [([B, B1], "its connection is gone", False)]
     assert joining.said == [("error", f"{B} is gone: its connection is gone, and with it 1 executors below it")]
     assert joining.switch.forgotten == [link, {node_id(B), node_id(B1)}]
 
@@ -304,15 +308,19 @@ def test_who_says_bye_is_gone_without_an_error_and_its_link_may_break_after() ->
     assert joining.names() == set()
     assert joining.gone == [{node_id(B), node_id(B1)}]
     assert joining.said == []
-    assert [message["op"] for message in joining.up.take_messages()] == ["left"]
+    assert [(message["op"], message["orderly"]) for message in joining.up.take_messages()] == [("left", True)]
+    assert joining.mourned == [([B, B1], "it left the grid", True)]
 
 
-def test_who_left_further_down_is_forgotten_and_announced_on() -> None:
+@pytest.mark.parametrize("orderly", [{}, {"orderly": False}, {"orderly": True}, {"orderly": "yes"}])
+def test_who_left_further_down_is_forgotten_and_announced_on(orderly: dict[str, Any]) -> None:
     joining, link = with_two_below()
-    joining.comes(link, "left", name=B1, reason="killed")
+    joining.comes(link, "left", name=B1, reason="killed", **orderly)
     assert joining.names() == {B}
     assert joining.gone == [{node_id(B1)}]
-    assert joining.up.take_messages() == [{"op": "left", "name": B1, "reason": "killed"}]
+    was_orderly = orderly.get("orderly") is True
+    assert joining.up.take_messages() == [{"op": "left", "name": B1, "reason": "killed", "orderly": was_orderly}]
+    assert joining.mourned == [([B1], "killed", was_orderly)]
     assert joining.tree.departure(node_id(B1)) == "killed"
     assert joining.said == [], "its upgrid has said it"
 

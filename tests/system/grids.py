@@ -95,7 +95,11 @@ class Grid:
     workers: list[str] = field(default_factory=list)
 
     def launch(self, role: str, upgrid: str | list[str] | None = None, count: int = 1, **kwargs: Any) -> list[str]:
-        """Launch executors of one role, all of which must come up; gives their names."""
+        """Launch executors of one role, all of which must come up; gives their names.
+
+        Those that a test kills stay away, unless it asks otherwise.
+        """
+        kwargs["executorKwargs"] = {"relaunch": False, **(kwargs.get("executorKwargs") or {})}
         upgrid = upgrid or self.O.gridUniqueName
         upgrids = [upgrid] * count if isinstance(upgrid, str) else upgrid
         statuses, successful, failed = self.O.launch_executor(
@@ -144,6 +148,7 @@ from softgrid import Orchestrator, Globals
 for _role in ('routers', 'managers', 'workers'):
     Globals.RULES['machine_maximum_number_of_' + _role] = None
 def launch(executor, role, upgrid=None, count=1, **kwargs):
+    kwargs['executorKwargs'] = {'relaunch': False, **(kwargs.get('executorKwargs') or {})}
     statuses, good, bad = executor.launch_executor([executor.address] * count, role, upgridUniqueName=upgrid, **kwargs)
     assert not bad, statuses
     return [item['gridUniqueName'] for item in good]

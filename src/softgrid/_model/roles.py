@@ -20,6 +20,10 @@ DOWNGRIDS: dict[Role, frozenset[Role]] = {
 """Which roles may stand directly under which."""
 
 
+DEFAULT_RELAUNCH: dict[Role, bool | int] = {"worker": True, "manager": 10, "router": 5}
+"""How often an executor is launched anew when it is lost, unless it was launched with another ``relaunch``."""
+
+
 def parse_role(text: object, parameter: str = "executorType") -> Role:
     """Read a launchable role, in any case: 'Worker', 'worker'."""
     if isinstance(text, str) and text.lower() in LAUNCHABLE:

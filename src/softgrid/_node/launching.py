@@ -80,6 +80,7 @@ class Launching:
         self._lines: dict[str | None, SupervisorLine] = {None: line} if line else {}
         self._capacity = Capacity()
         self._children: dict[str, Spawn] = {}
+        self.on_launched: Callable[[str, Message], None] = lambda name, item: None
         control.methods["launch"] = self._on_launch
         control.methods["spawn"] = self._on_spawn
         membership.cause_of = self._cause_of
@@ -97,6 +98,11 @@ class Launching:
         return results if isinstance(results, list) else []
 
     # -- deciding (the orchestrator) ------------------------------------------------------------------------------
+
+    def launch_anew(self, items: list[Message], on_results: Callable[[list[Message]], None]) -> None:
+        """Launch without blocking; for the orchestrator itself."""
+        message = {"items": items, "timeout": self._rules()["timeout_long"], "retry": 0}
+        self._on_launch(message, self._tree.node_id, lambda answer: on_results(answer["results"]))
 
     def _on_launch(self, message: Message, source: int, answer: Answer) -> None:
         items, results = message["items"], [None] * len(message["items"])
@@ -139,8 +145,11 @@ class Launching:
                 self._capacity.release(self._machine_of(item), item["role"])
                 if isinstance(answer, SoftgridError):
                     gathered.put(index, _failed("ask the upgrid", str(answer)))
-                else:
-                    gathered.put(index, answer["results"][place])
+                    continue
+                result = answer["results"][place]
+                if "name" in result:
+                    self.on_launched(result["name"], item)
+                gathered.put(index, result)
 
         items = [item for _, item in members]
         self._control.ask(upgrid, {**message, "op": "spawn", "items": items}, on_answer)

@@ -1,7 +1,7 @@
 """Who comes, who stays, who goes: joining, announcing it up the grid, and telling everybody concerned of a loss.
 
 child → upgrid     join {name, cores, password}       upgrid → child   welcome {path} or turned_away {reason}
-up, hop by hop     joined {name, path, cores, utc}    left {name, reason}
+up, hop by hop     joined {name, path, cores, utc}    left {name, reason, orderly}
 to who had called  gone {names, reason}
 """
 
@@ -50,6 +50,7 @@ class Membership:
         self.cause_of: CauseOf = lambda name, tell: tell(None)
         self.on_welcome: Callable[[], None] = lambda: None
         self.on_turned_away: Callable[[str], None] = lambda reason: None
+        self.on_lost: Callable[[list[Member[Link]], str, bool], None] = lambda gone, reason, is_orderly: None
         self.leaves = False
         control.notices.update(
             join=self._on_join,
@@ -166,10 +167,11 @@ class Membership:
         told = {"op": "gone", "names": [member.name for member in gone], "reason": reason}
         for speaker in link.speakers - gone_ids - {self._tree.node_id}:
             self._control.tell_id(speaker, told)
-        self._pass_left(name, reason)
+        self._pass_left(name, reason, is_orderly)
         if not is_orderly:
             below = f", and with it {len(gone) - 1} executors below it" if len(gone) > 1 else ""
             self._logs.say("error", f"{name} is gone: {reason}{below}")
+        self.on_lost(gone, reason, is_orderly)
 
     def _forget(self, gone_ids: set[int]) -> None:
         self._switch.forget_sources(gone_ids)
@@ -180,18 +182,21 @@ class Membership:
     def _departure(self, who: int) -> str:
         return self._tree.departure(NodeId(who)) or "its connection broke"
 
-    def _pass_left(self, name: str, reason: str) -> None:
+    def _pass_left(self, name: str, reason: str, is_orderly: bool) -> None:
         uplink = self._switch.uplink
         if uplink is not None:
-            self._control.tell_neighbour(uplink, {"op": "left", "name": name, "reason": reason})
+            self._control.tell_neighbour(uplink, {"op": "left", "name": name, "reason": reason, "orderly": is_orderly})
 
     def _on_left(self, link: Link, message: Message, source: int) -> None:
         name, reason = field(message, "name", str), field(message, "reason", str)
         member = self._tree.find(name)
         if member is None or member.hop is not link:
             return
-        self._forget({each.node_id for each in self._tree.leave(name, reason)})
-        self._pass_left(name, reason)
+        is_orderly = message.get("orderly") is True
+        gone = self._tree.leave(name, reason)
+        self._forget({each.node_id for each in gone})
+        self._pass_left(name, reason, is_orderly)
+        self.on_lost(gone, reason, is_orderly)
 
     def _on_gone(self, link: Any, message: Message, source: int) -> None:
         names, reason = field(message, "names", list), field(message, "reason", str)

@@ -30,6 +30,7 @@ from softgrid._node.functions import FunctionTable
 from softgrid._node.launching import Launching
 from softgrid._node.logs import QUIET_TYPES, Logs, Sink
 from softgrid._node.membership import Membership
+from softgrid._node.relaunching import Relaunching
 from softgrid._node.statistics import Statistics
 from softgrid._node.switch import Switch
 from softgrid._node.transfers import Failed, Transfers, TransferSpec
@@ -120,6 +121,7 @@ class Node:
             self.cores,
             line,
         )
+        self._relaunching = self._relaunch_what_is_lost() if spec.role == "orchestrator" else None
         self.functions = FunctionTable(owner, spec.methods, spec.prompt_methods)
         self.fanout = FanOut(self.tree, self.switch, self.functions)
         self.execution = Execution(
@@ -191,6 +193,12 @@ class Node:
             f"softgrid itself failed in {self.name}, please report this: {error}",
             tback=text,
         )
+
+    def _relaunch_what_is_lost(self) -> Relaunching:
+        relaunching = Relaunching(self.reactor, self.launching.launch_anew, self.logs.say)
+        self.launching.on_launched = relaunching.on_launched
+        self.membership.on_lost = relaunching.on_lost
+        return relaunching
 
     # -- joining and serving --------------------------------------------------------------------------------------
 
@@ -377,6 +385,8 @@ class Node:
         if self.tree.members and not self.reactor.holds_turn():
             self.settle(SETTLE_TIMEOUT_S)
         self.membership.leaves = True
+        if self._relaunching is not None:
+            self._relaunching.is_over = True
         self.membership.say_bye()
         if kill_local_downgrids:
             self.launching.kill_children()
