@@ -29,9 +29,10 @@ FOLLOW_S = 1.0
 LONGEST_POLL_S = 3600.0
 SPIN_S = 0.0004
 SPIN_COOLDOWN = 256
+LONG_AWAY_S = 0.0003
 """What is waited for often comes at once, and being put to sleep and woken costs more than looking a few times, giving
-the core away between two looks. Where looking does not pay (what comes takes longer), it is left alone for that many
-turns."""
+the core away between two looks. Where looking does not pay (what comes takes longer), or where somebody else has work
+for the core (it was away for long), it is left alone for that many turns."""
 
 
 class Waiter:
@@ -222,14 +223,18 @@ class Reactor:
         if self._was_busy and self._may_spin and timeout != 0 and not self._background_leads:
             self._was_busy = False
             if self._spin_credit >= 0:
-                until = perf_counter() + SPIN_S
-                while perf_counter() < until:
+                looked = perf_counter()
+                until = looked + SPIN_S
+                while looked < until:
                     events = self._poller.poll(0)
                     if events:
                         self._was_busy = True
                         self._spin_credit = min(self._spin_credit + 1, 16)
                         return events
                     _yield_core()
+                    last, looked = looked, perf_counter()
+                    if looked - last > LONG_AWAY_S:
+                        self._spin_credit = 0
                 self._spin_credit -= 4
                 if self._spin_credit < 0:
                     self._spin_credit = -SPIN_COOLDOWN
