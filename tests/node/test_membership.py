@@ -378,3 +378,37 @@ def test_bye_is_said_up_where_there_is_an_up(joining: Joining) -> None:
     joining.membership.say_bye()
     assert joining.up.take_messages() == [{"op": "bye"}]
     Joining(has_uplink=False).membership.say_bye()
+
+
+# -- doubted --------------------------------------------------------------------------------------
+
+
+def test_a_doubt_is_said_once_passed_up_and_taken_back() -> None:
+    joining, _ = with_two_below()
+    for reason in ("stopped", "stopped", None, None):
+        joining.membership.suspect(B, reason)
+    assert joining.said == [("warn", f"{B} is stopped"), ("warn", f"{B} goes on")]
+    assert [(told["op"], told["name"], told["reason"]) for told in joining.up.take_messages()] == [
+        ("suspect", B, "stopped"),
+        ("suspect", B, None),
+    ]
+    assert joining.tree.suspicion(B1) is None
+
+
+def test_a_doubt_further_down_is_passed_up_and_only_believed_from_there() -> None:
+    joining, link = with_two_below()
+    for way in (joining.up, joining.has_joined(A2)):
+        joining.comes(way, "suspect", name=B1, reason="stopped")
+    joining.comes(link, "suspect", name=STRANGER, reason="stopped")
+    joining.comes(link, "suspect", name=B1, reason=5)
+    joining.check_nothing_else()
+    joining.comes(link, "suspect", name=B1, reason="stopped")
+    assert joining.tree.suspicion(B1) == f"{B1} is stopped"
+    assert joining.up.take_messages() == [{"op": "suspect", "name": B1, "reason": "stopped"}]
+    joining.check_nothing_else()
+
+
+def test_nobody_is_doubted_who_is_not_there() -> None:
+    joining, _ = with_two_below()
+    joining.membership.suspect(STRANGER, "stopped")
+    joining.check_nothing_else()

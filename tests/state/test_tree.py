@@ -29,7 +29,7 @@ def test_an_executor_knows_its_subtree_and_its_own_path() -> None:
     assert tree.path == (TOP, R)
     assert tree.upgrid == TOP
     assert known(tree) == {B, B1}
-    assert [tree.knows(name) for name in (TOP, R, B, B1, A, A1)] == [True] * 4 + [False] * 2
+    assert [tree.path_of(name) is not None for name in (TOP, R, B, B1, A, A1)] == [True] * 4 + [False] * 2
 
 
 def test_the_orchestrator_has_no_upgrid() -> None:
@@ -238,3 +238,14 @@ class _RoleMetWhileSomebodyJoins(str):
 def test_names_can_be_asked_while_somebody_joins() -> None:
     tree = tree_of(TOP)
     assert {A1, A2, B1} <= set(tree.names(_RoleMetWhileSomebodyJoins("worker", tree)))  # type: ignore[arg-type]
+
+
+def test_a_suspicion_covers_whoever_stands_below() -> None:
+    tree = tree_of(TOP)
+    assert [tree.suspicion(name) for name in (R, B1, A1, STRANGER, TOP)] == [None] * 5
+    member = tree.find(R)
+    assert member is not None
+    member.suspicion = "stopped"
+    assert [tree.suspicion(name) for name in (R, B1, A1)] == [f"{R} is stopped", f"{R} is stopped", None]
+    member.suspicion = None
+    assert tree.suspicion(B1) is None

@@ -78,8 +78,13 @@ def _open_memory() -> int:
 def cause_of_death(code: int | None, number: int | None) -> str:
     """Say how a process ended, in words: ``killed by signal 9 (SIGKILL)``, ``exited with code 3``."""
     if number is not None:
-        try:
-            return f"killed by signal {number} ({signal.Signals(number).name})"
-        except ValueError:
-            return f"killed by signal {number}"
+        return f"killed by {signal_name(number)}"
     return f"exited with code {code}"
+
+
+def signal_name(number: int) -> str:
+    """Say which signal that is: ``signal 9 (SIGKILL)``."""
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"

@@ -223,11 +223,14 @@ class Supervisor:
         ended_orphan = False
         while True:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             except ChildProcessError:
                 break
             if pid == 0:
                 break
+            if os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
+                self._tell_of_pause(pid, status)
+                continue
             child = self._children.pop(pid, None)
             if child is not None:
                 self._bury(child, status, usage.ru_maxrss)
@@ -236,6 +239,12 @@ class Supervisor:
                 ended_orphan = True
         if ended_orphan:  # what an orphan had started is this process's now, and has to go as well
             self._end_orphans()
+
+    def _tell_of_pause(self, pid: int, status: int) -> None:
+        child = self._children.get(pid)
+        if child is not None:
+            number = os.WSTOPSIG(status) if os.WIFSTOPPED(status) else None
+            send_message(child.asker, {"op": "paused", "token": child.token, "signal": number})
 
     def _bury(self, child: Child, status: int, peak_kib: int) -> None:
         kill_group(child.pid)

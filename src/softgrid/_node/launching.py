@@ -15,7 +15,7 @@ from typing import Any
 
 from softgrid._io.link import Link
 from softgrid._io.ports import is_local
-from softgrid._io.process import cause_of_death
+from softgrid._io.process import cause_of_death, signal_name
 from softgrid._io.reactor import Reactor, Timer
 from softgrid._launch.local import SupervisorLine, start_supervisor
 from softgrid._model.errors import LaunchFailed, SoftgridError
@@ -231,11 +231,17 @@ class Launching:
             spawn.pid = event["pid"]
         elif op == "output":
             self._on_output(spawn, event["text"])
+        elif op == "paused":
+            self._on_paused(spawn, event["signal"])
         elif op == "failed":
             self._fail(spawn, "fork", event["reason"])
         elif op in ("exited", "orphaned"):
             spawn.tail = event["tail"]
             self._on_death(spawn, event.get("cause") or cause_of_death(event["code"], event["signal"]))
+
+    def _on_paused(self, spawn: Spawn, number: int | None) -> None:
+        if spawn.name is not None:
+            self._membership.suspect(spawn.name, f"stopped by {signal_name(number)}" if number is not None else None)
 
     def _on_death(self, spawn: Spawn, cause: str) -> None:
         spawn.cause = cause

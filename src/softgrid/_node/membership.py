@@ -1,7 +1,7 @@
 """Who comes, who stays, who goes: joining, announcing it up the grid, and telling everybody concerned of a loss.
 
 child → upgrid     join {name, cores, password}       upgrid → child   welcome {path} or turned_away {reason}
-up, hop by hop     joined {name, path, cores, utc}    left {name, reason, orderly}
+up, hop by hop     joined {name, path, cores, utc}    left {name, reason, orderly}    suspect {name, reason}
 to who had called  gone {names, reason}
 """
 
@@ -61,6 +61,7 @@ class Membership:
             left=self._on_left,
             gone=self._on_gone,
             bye=self._on_bye,
+            suspect=self._on_suspect,
         )
 
     # -- coming ---------------------------------------------------------------------------------------------------
@@ -133,6 +134,28 @@ class Membership:
     def _on_turned_away(self, link: Link, message: Message, source: int) -> None:
         if link is self._switch.uplink:
             self.on_turned_away(field(message, "reason", str))
+
+    # -- doubted --------------------------------------------------------------------------------------------------
+
+    def suspect(self, name: str, reason: str | None) -> None:
+        """Somebody directly below is alive and does not work, for that reason; or, with None, works again."""
+        member = self._tree.find(name)
+        if member is None or member.suspicion == reason:
+            return
+        self._logs.say("warn", f"{name} is {reason}" if reason else f"{name} goes on")
+        self._doubt(member, reason)
+
+    def _doubt(self, member: Member[Link], reason: str | None) -> None:
+        member.suspicion = reason
+        uplink = self._switch.uplink
+        if uplink is not None:
+            self._control.tell_neighbour(uplink, {"op": "suspect", "name": member.name, "reason": reason})
+
+    def _on_suspect(self, link: Link, message: Message, source: int) -> None:
+        reason = message.get("reason")
+        member = self._tree.find(field(message, "name", str))
+        if member is not None and member.hop is link and isinstance(reason, (str, type(None))):
+            self._doubt(member, reason)
 
     # -- going ----------------------------------------------------------------------------------------------------
 

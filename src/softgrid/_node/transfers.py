@@ -314,7 +314,10 @@ class Transfers:
         self.inflight.drop(batch)
         if self._reactor.is_closed:
             batch.fill_rest(lambda name: PeerLost(f"this executor left the grid before {name} answered"))
-        batch.fill_rest(lambda name: TimedOut(f"no answer from {name} within {timeout:g} s; it may still be running"))
+        batch.fill_rest(lambda name: TimedOut(f"no answer from {name} within {timeout:g} s; {self._excuse(name)}"))
+
+    def _excuse(self, name: str) -> str:
+        return self._tree.suspicion(name) or "it may still be running"
 
     def _watch_over(self, batch: Batch, memory: list[Waiter], timeout: float | None) -> None:
         """See an uncollected batch off: its memory is the caller's again when this returns."""

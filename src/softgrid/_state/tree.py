@@ -21,7 +21,7 @@ DEPARTED_KEPT = 4096
 class Member(Generic[Hop]):
     """An executor below this one; *path* are the names from the orchestrator down to its upgrid."""
 
-    __slots__ = ("cores", "hop", "joined_utc", "name", "node_id", "parsed", "password", "path")
+    __slots__ = ("cores", "hop", "joined_utc", "name", "node_id", "parsed", "password", "path", "suspicion")
 
     def __init__(
         self, name: str, path: tuple[str, ...], hop: Hop, *, cores: int, joined_utc: float, password: str | None
@@ -34,6 +34,8 @@ class Member(Generic[Hop]):
         self.cores = cores
         self.joined_utc = joined_utc
         self.password = password
+        self.suspicion: str | None = None
+        """Why it does not work although it is there."""
 
     def __repr__(self) -> str:
         return f"<Member {self.name}>"
@@ -135,9 +137,14 @@ class Tree(Generic[Hop]):
         """The executors directly below this one."""
         return [member for member in self.below() if member.path[-1] == self.name]
 
-    def knows(self, name: str) -> bool:
-        """Whether that name is this executor, below it, or on its path."""
-        return name in self.path or node_id(name) in self.members
+    def suspicion(self, name: str) -> str | None:
+        """Why somebody below does not work although it is there: for itself, or for who stands above it."""
+        member = self.find(name)
+        for each in (name, *reversed(member.path)) if member is not None else ():
+            doubted = self.find(each)
+            if doubted is not None and doubted.suspicion is not None:
+                return f"{each} is {doubted.suspicion}"
+        return None
 
     def check_reachable(self, name: str) -> None:
         """Raise when it is certain that nothing can be sent to *name*."""
