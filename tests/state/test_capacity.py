@@ -10,7 +10,7 @@ from tests.harness.names import HERE, a_name
 from softgrid._model.errors import Refused
 from softgrid._model.names import GridName, parse_name
 from softgrid._model.rules import Rules
-from softgrid._state.capacity import Capacity, check_rules_fit, remaining
+from softgrid._state.capacity import Capacity, census_of, check_rules_fit, remaining
 
 THERE = "10.0.0.2"
 WORKERS = "machine_maximum_number_of_workers"
@@ -21,7 +21,7 @@ def members(count: int, role: str = "worker", address: str = HERE) -> list[GridN
 
 
 def reserve(capacity: Capacity, held: list[GridName], rule: Any, cores: int = 8, role: Any = "worker") -> None:
-    capacity.reserve(HERE, role, held, Rules({WORKERS: rule}), cores)
+    capacity.reserve(HERE, role, census_of(held), Rules({WORKERS: rule}), cores)
 
 
 @pytest.mark.parametrize("rule", [None, 3, -5])
@@ -73,17 +73,17 @@ def test_releasing_more_than_was_reserved_makes_no_places() -> None:
 
 def test_other_machines_and_other_roles_do_not_count() -> None:
     capacity = Capacity()
-    capacity.reserve(THERE, "worker", [], Rules({WORKERS: 1}), 8)
-    capacity.reserve(HERE, "manager", [], Rules(), 8)
+    capacity.reserve(THERE, "worker", census_of([]), Rules({WORKERS: 1}), 8)
+    capacity.reserve(HERE, "manager", census_of([]), Rules(), 8)
     reserve(capacity, [*members(9, address=THERE), *members(9, "manager")], 1)
 
 
 def test_the_rules_of_the_machine_decide() -> None:
     rules = Rules({WORKERS: 1, "overload_machine_rules": {HERE: {WORKERS: 2}}})
     capacity = Capacity()
-    capacity.reserve(HERE, "worker", members(1), rules, 8)
+    capacity.reserve(HERE, "worker", census_of(members(1)), rules, 8)
     with pytest.raises(Refused):
-        capacity.reserve(HERE, "worker", members(1), rules, 8)
+        capacity.reserve(HERE, "worker", census_of(members(1)), rules, 8)
 
 
 def test_what_remains_is_told_per_role() -> None:

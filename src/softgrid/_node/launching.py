@@ -25,7 +25,7 @@ from softgrid._node.control import Answer, Control
 from softgrid._node.logs import Logs
 from softgrid._node.membership import Membership
 from softgrid._node.switch import Switch
-from softgrid._state.capacity import Capacity
+from softgrid._state.capacity import Capacity, Census, census_of
 from softgrid._state.tree import Tree
 from softgrid._wire.control import Message
 
@@ -107,10 +107,11 @@ class Launching:
     def _on_launch(self, message: Message, source: int, answer: Answer) -> None:
         items, results = message["items"], [None] * len(message["items"])
         gathered = _Gathered(results, answer)
+        census = census_of([parse_name(self._tree.name), *(member.parsed for member in self._tree.below())])
         groups: dict[str, list[tuple[int, Message]]] = {}
         for index, item in enumerate(items):
             try:
-                self._reserve(item)
+                self._reserve(item, census)
             except LaunchFailed as error:
                 gathered.put(index, _failed(error.step, error.reason))
             else:
@@ -118,17 +119,16 @@ class Launching:
         for upgrid, members in groups.items():
             self._ask_to_spawn(upgrid, members, message, gathered)
 
-    def _reserve(self, item: Message) -> None:
+    def _reserve(self, item: Message, census: Census) -> None:
         upgrid, role = item["upgrid"], item["role"]
         try:
             self._tree.check_reachable(upgrid)
             address = self._machine_of(item)
-            names = [parse_name(name) for name in (self._tree.name, *(m.name for m in self._tree.below()))]
             cores = next(
                 (m.cores for m in self._tree.below() if m.parsed.address == address),
                 self._cores,
             )
-            self._capacity.reserve(address, role, names, self._rules(), cores)
+            self._capacity.reserve(address, role, census, self._rules(), cores)
         except SoftgridError as error:
             raise LaunchFailed("rules", str(error), is_final=True) from None
 

@@ -11,6 +11,14 @@ from softgrid._model.names import GridName
 from softgrid._model.roles import LAUNCHABLE, Role
 from softgrid._model.rules import Rules
 
+Census = Counter[tuple[str, Role]]
+"""How many executors of each role each machine holds."""
+
+
+def census_of(members: Iterable[GridName]) -> Census:
+    """Count executors by address and role."""
+    return Counter((member.address, member.role) for member in members)
+
 
 class Capacity:
     """Places on machines: held by members, or reserved by launches under way."""
@@ -18,11 +26,11 @@ class Capacity:
     def __init__(self) -> None:
         self._reserved: Counter[tuple[str, Role]] = Counter()
 
-    def reserve(self, address: str, role: Role, members: Iterable[GridName], rules: Rules, cores: int) -> None:
+    def reserve(self, address: str, role: Role, census: Census, rules: Rules, cores: int) -> None:
         """Take a place for an executor about to be launched; raises Refused, naming the rule and the numbers."""
         own = rules.for_machine(address)
         limit = own.maximum(role, cores)
-        held = sum(1 for member in members if member.address == address and member.role == role)
+        held = census[address, role]
         reserved = self._reserved[address, role]
         if limit is not None and held + reserved >= limit:
             key = f"machine_maximum_number_of_{role}s"
@@ -44,18 +52,18 @@ class Capacity:
 def remaining(address: str, members: Iterable[GridName], rules: Rules, cores: int) -> dict[str, int | None]:
     """How many more executors of each role the machine may take; None where there is no limit."""
     own = rules.for_machine(address)
-    held = Counter(member.role for member in members if member.address == address)
+    census = census_of(members)
     allowed: dict[str, int | None] = {}
     for role in LAUNCHABLE:
         limit = own.maximum(role, cores)
-        allowed[f"number_of_{role}s"] = None if limit is None else max(0, limit - held[role])
+        allowed[f"number_of_{role}s"] = None if limit is None else max(0, limit - census[address, role])
     return allowed
 
 
 def check_rules_fit(address: str, members: Iterable[GridName], rules: Rules, cores: int) -> None:
     """Raise Refused when the machine already holds more than *rules* would allow."""
-    held = Counter(member.role for member in members if member.address == address)
+    census = census_of(members)
     for role in LAUNCHABLE:
-        limit = rules.maximum(role, cores)
-        if limit is not None and held[role] > limit:
-            raise Refused(f"machine {address} holds {held[role]} {role}s already, more than the new maximum of {limit}")
+        limit, held = rules.maximum(role, cores), census[address, role]
+        if limit is not None and held > limit:
+            raise Refused(f"machine {address} holds {held} {role}s already, more than the new maximum of {limit}")
