@@ -14,6 +14,8 @@ making the Orchestrator. Each rule:
     timeout_short / _long and their _multiplier     seconds, see get_small_transfer_wait_timeout and its neighbours
     transfer_collect_sleep_time                     accepted and not needed: waiting is by event
     transport_implementation                        'softgrid'
+    transfer_compression_level                      0: as it is, or 1 (fast) to 9 (small): large messages to and from
+                                                    other machines are compressed, which pays on slow links
     executor_maximum_shared_memory                  bytes in which an executor passes large values on without a copy;
                                                     None: a quarter of the machine's memory, 0: none, they are streamed
 

@@ -38,6 +38,7 @@ GOOD: list[tuple[str, Any]] = [
     ("overload_machine_rules", {"10.0.0.7": {WORKERS: 2}}),
     ("transport_implementation", "softgrid"),
     *(("executor_maximum_shared_memory", value) for value in (None, 0, 1 << 30)),
+    *(("transfer_compression_level", value) for value in (0, 1, 9)),
 ]
 
 
@@ -61,6 +62,7 @@ BAD: list[tuple[str, Any]] = [
     ("overload_machine_rules", None),
     ("transport_implementation", None),
     *(("executor_maximum_shared_memory", value) for value in (-1, 0.5, "1 GB", True)),
+    *(("transfer_compression_level", value) for value in (-1, 10, None, True, 1.0)),
 ]
 
 

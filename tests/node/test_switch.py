@@ -374,6 +374,19 @@ def test_frames_of_a_large_message_for_others_are_passed_on_while_it_still_arriv
     board.check_nothing_else()
 
 
+def test_a_large_message_is_compressed_on_its_way_when_that_is_asked_for(board: Board) -> None:
+    body = b"much of the same " * MAX_BODY
+    board.switch.compression_level = 1
+    board.switch.send(Kind.CALL, B1_ID, 7, Outbound(b"head", [body]))
+    sent = board.to_b.take_frames()
+    assert sum(len(piece) for _, piece in sent) < len(body) / 10
+    for header, piece in sent:
+        data = frame(Kind.CALL, ME, B1_ID, 7, bytes(piece), flags=header.flags)
+        board.comes(board.to_b, data)
+    ((*_, got),) = board.take_delivered()
+    assert bytes(got) == b"head" + body
+
+
 def test_what_a_closed_link_left_unfinished_is_forgotten(board: Board) -> None:
     first, second = in_frames(ME, B1_ID, 7, b"x" * (MAX_BODY + 1))
     board.comes(board.to_b, first)

@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "transfer_collect_sleep_time": 0.001,
     "transport_implementation": "softgrid",
     "executor_maximum_shared_memory": None,
+    "transfer_compression_level": 0,
 }
 """Every rule with its default; what each means stands in ``softgrid.Globals``."""
 
@@ -67,6 +68,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "positive": (lambda value: _is_number(value) and value > 0, "a finite number > 0"),
     "mapping": (lambda value: isinstance(value, Mapping), "a dictionary"),
+    "level": (lambda value: type(value) is int and 0 <= value <= 9, "an integer from 0 (off) to 9 (smallest)"),
     "text": (lambda value: isinstance(value, str), "a string"),
 }
 
@@ -78,6 +80,8 @@ def _kind_of(key: str) -> str:
         return "maximum" if key.endswith("workers") else "limit"
     if key.startswith(("timeout_", "transfer_collect_")):
         return "positive"
+    if key.endswith("_level"):
+        return "level"
     return "text" if key == "transport_implementation" else "mapping"
 
 

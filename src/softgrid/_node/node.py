@@ -95,6 +95,7 @@ class Node:
         self.segments = SegmentPool(self.reactor, self._segment_limit)
         self.switch = Switch(self.tree, self.segments, self.reactor.run_in_turn, self._on_unroutable)
         self.switch.on_bug = self._on_bug
+        self.switch.compression_level = spec.rules["transfer_compression_level"]
         self.transfers = Transfers(self.tree, self.switch, self.reactor, self._on_uncollected, self._keep_named)
         self.control = Control(self.switch, self.reactor, self.transfers.inflight, self.tree.node_id)
         self.logs = Logs(self.name, self.switch, self.reactor, self.control, spec.log_kwargs, open_sink)

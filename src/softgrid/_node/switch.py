@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from softgrid._io.descriptors import Descriptors
-from softgrid._io.link import Link
+from softgrid._io.link import FrameStream, Link
 from softgrid._io.reactor import Waiter
 from softgrid._io.segments import MAX_HELD, THRESHOLD, Attachment, SegmentPool
 from softgrid._model.errors import Undecodable
@@ -21,6 +21,7 @@ from softgrid._model.names import node_id
 from softgrid._state.tree import Tree
 from softgrid._wire.framing import (
     ATTACHED,
+    COMPRESSED,
     HEADER,
     HEADER_SIZE,
     HOPS_OFFSET,
@@ -33,6 +34,7 @@ from softgrid._wire.framing import (
     Body,
     Header,
     Outbound,
+    Parts,
     check_header,
     frame,
     frames,
@@ -66,6 +68,7 @@ class Switch:
         self._assemblers: dict[Link, Assembler] = {}
         self._on_refused = on_refused
         self.on_bug: Callable[[BaseException], None] = lambda error: None
+        self.compression_level = 0
         self.uplink: Link | None = None
         self.deliver: dict[int, Deliver] = {}
         self.relayed_frames = self.relayed_bytes = self.dropped_frames = 0
@@ -119,7 +122,15 @@ class Switch:
         if len(outbound.head) + outbound.size <= MAX_BODY:
             hop.send(frame(kind, destination, source, message_id, outbound.joined()), destination)
             return None
-        return hop.send_stream(destination, frames(kind, destination, source, message_id, outbound.all_parts()))
+        stream = self._as_stream(kind, destination, source, message_id, outbound.all_parts())
+        return hop.send_stream(destination, stream)
+
+    def _as_stream(self, kind: int, destination: int, source: int, message_id: int, parts: Parts) -> FrameStream:
+        if not self.compression_level:
+            return frames(kind, destination, source, message_id, parts)
+        from softgrid._wire.compression import compressed_frames  # for the few who ask for it
+
+        return compressed_frames(kind, destination, source, message_id, parts, self.compression_level)
 
     def _shared(self, outbound: Outbound) -> Descriptors | None:
         """Give the descriptors of a payload in shared memory; one payload for many receivers is written once."""
@@ -239,7 +250,15 @@ class Switch:
                 return
         else:
             whole = bytes(body)
+        if flags & COMPRESSED:
+            whole = self._expanded(whole)
         self._hand_over(link, kind, source, message_id, whole)
+
+    @staticmethod
+    def _expanded(body: bytes | bytearray) -> bytearray:
+        from softgrid._wire.compression import decompressed
+
+        return decompressed(body)
 
     def _hand_over(self, link: Link, kind: int, source: int, message_id: int, body: Body) -> None:
         """Give a message to who takes its kind; what is wrong with it must not harm those that came with it."""

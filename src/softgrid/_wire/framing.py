@@ -22,8 +22,9 @@ HOPS_OFFSET = 6
 MAX_BODY = 256 * 1024
 MAX_HOPS = 64
 
-MORE, ATTACHED = 1, 2
-"""Flags: further frames of this message follow; its payload came beside the frame, by descriptor."""
+MORE, ATTACHED, COMPRESSED = 1, 2, 4
+"""Flags: further frames of this message follow; its payload came beside the frame, by descriptor; its body is
+compressed."""
 
 ALIGNMENT = 16
 """Payloads begin at a multiple of this in their message, so that arrays in them are aligned."""
