@@ -149,7 +149,7 @@ def test_pop_with_delete_takes_the_file_and_all_its_names(store: FileStore) -> N
 def test_a_name_that_is_unknown_or_whose_file_is_gone(store: FileStore) -> None:
     os.unlink(store.add("gone", "a", "text").location)
     for name in ("unknown", "gone"):
-        with pytest.raises(Missing, match=f"name: got '{name}'.*must_exist=False"):
+        with pytest.raises(Missing, match=f"name: got '{name}'.*mustExist=False"):
             store.get(name)
         assert store.get(name, "default", must_exist=False) == "default"
     with pytest.raises(Missing, match="gone"):
@@ -196,11 +196,11 @@ def test_an_unknown_root_is_refused(store: FileStore, root: object) -> None:
 
 
 def test_bad_functions_and_contents_are_refused(store: FileStore) -> None:
-    with pytest.raises(BadArgument, match="writer: got 'json'"):
+    with pytest.raises(BadArgument, match="writeFunc: got 'json'"):
         store.add("f", "a", "text", writer="json")  # type: ignore[arg-type]
-    with pytest.raises(BadArgument, match="reader: got 5"):
+    with pytest.raises(BadArgument, match="readFunc: got 5"):
         store.add("f", "a", "text", reader=5)  # type: ignore[arg-type]
-    with pytest.raises(BadArgument, match="content: got 5"):
+    with pytest.raises(BadArgument, match="data: got 5"):
         store.add("f", "a", 5)
     assert len(store) == 0
 

@@ -35,13 +35,13 @@ def test_below_a_root_names_and_paths_are_longer() -> None:
 
 @pytest.mark.parametrize("sources", [None, "mine", {}, {"name": "mine"}, [("name", "mine")]])
 def test_what_read_files_would_not_make_is_refused(sources: object) -> None:
-    with pytest.raises(BadArgument, match=r"package: got .*as read_files makes it"):
+    with pytest.raises(BadArgument, match=r"packageDict: got .*as read_files makes it"):
         checked_manifest(sources, "")
 
 
 @pytest.mark.parametrize("name", ["", "my-package", "2nd", "class", "a.b", None, "mine "])
 def test_names_that_cannot_be_imported_are_refused(name: object) -> None:
-    with pytest.raises(BadArgument, match=r"package\['name'\]: got"):
+    with pytest.raises(BadArgument, match=r"packageDict\['name'\]: got"):
         checked_manifest(package(name=name), "")
 
 
@@ -58,45 +58,45 @@ def test_names_that_would_hide_what_everybody_needs_are_refused(name: str) -> No
     ["mine/../../x.py", "../x.py", "/mine/x.py", "other/x.py", "mine.py", "mine2/x.py", "mine"],
 )
 def test_paths_that_leave_the_package_are_refused(path: str) -> None:
-    with pytest.raises(OutsideRoot, match=r"package\['files'\]: got"):
+    with pytest.raises(OutsideRoot, match=r"packageDict\['files'\]: got"):
         checked_manifest(package(files={"mine/__init__.py": b"", path: b""}), "")
 
 
 @pytest.mark.parametrize("path", ["mine/x.py", "other.py", "../mine.py", "mine"])
 def test_paths_that_are_not_the_module_are_refused(path: str) -> None:
-    with pytest.raises(OutsideRoot, match=r"package\['files'\]: got"):
+    with pytest.raises(OutsideRoot, match=r"packageDict\['files'\]: got"):
         checked_manifest(module(files={path: b""}), "")
 
 
 @pytest.mark.parametrize("path", ["mine/a\0b", "mine/" + "n" * 300, "mine/", "", 5])
 def test_paths_that_are_none_are_refused(path: object) -> None:
-    with pytest.raises(BadArgument, match=r"package\['files'\]: got"):
+    with pytest.raises(BadArgument, match=r"packageDict\['files'\]: got"):
         checked_manifest(package(files={path: b""}), "")
 
 
 @pytest.mark.parametrize("files", [{}, [], None, "mine/x.py"])
 def test_a_package_has_files(files: object) -> None:
-    with pytest.raises(BadArgument, match=r"package\['files'\]: got"):
+    with pytest.raises(BadArgument, match=r"packageDict\['files'\]: got"):
         checked_manifest(package(files=files), "")
 
 
 def test_files_are_bytes() -> None:
-    with pytest.raises(BadArgument, match=r"package\['files'\]\['mine/x.py'\]: got 'text'.* bytes"):
+    with pytest.raises(BadArgument, match=r"packageDict\['files'\]\['mine/x.py'\]: got 'text'.* bytes"):
         checked_manifest(package(files={"mine/x.py": "text"}), "")
 
 
 def test_there_are_two_types() -> None:
-    with pytest.raises(BadArgument, match=r"package\['type'\]: got 'wheel'"):
+    with pytest.raises(BadArgument, match=r"packageDict\['type'\]: got 'wheel'"):
         checked_manifest(package(type="wheel"), "")
 
 
 @pytest.mark.parametrize("root", ["../a", "/a", "a/../b"])
 def test_roots_that_lead_out_are_refused(root: str) -> None:
-    with pytest.raises(OutsideRoot, match="relative_root: got"):
+    with pytest.raises(OutsideRoot, match="relativeRoot: got"):
         checked_manifest(module(), root)
 
 
 @pytest.mark.parametrize("root", ["a b", "a/2", "a.b", 5, "import", "a/"])
 def test_roots_that_cannot_be_imported_are_refused(root: object) -> None:
-    with pytest.raises(BadArgument, match="relative_root: got"):
+    with pytest.raises(BadArgument, match="relativeRoot: got"):
         checked_manifest(module(), root)

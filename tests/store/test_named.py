@@ -50,7 +50,7 @@ def test_none_is_a_value_like_any_other(store: NamedStore[object]) -> None:
 
 def test_get_must_find_unless_told_that_it_need_not(store: NamedStore[object]) -> None:
     store.add("known", 1)
-    with pytest.raises(Missing, match=r"name: got 'thing', accepted is .*'known'.*must_exist=False"):
+    with pytest.raises(Missing, match=r"name: got 'thing', accepted is .*'known'.*mustExist=False"):
         store.get("thing")
     assert store.get("thing", "default", must_exist=False) == "default"
 
@@ -59,6 +59,37 @@ def test_pop_need_not_find_unless_told_that_it_must(store: NamedStore[object]) -
     assert store.pop("thing", "default") == "default"
     with pytest.raises(Missing, match="none is kept"):
         store.pop("thing", must_exist=True)
+
+
+def test_drop_forgets_only_what_it_was_shown(store: NamedStore[object]) -> None:
+    value: list[int] = []
+    store.add("thing", value)
+    assert not store.drop("thing", [])
+    assert not store.drop("nothing", None)
+    assert store.drop("thing", value)
+    assert not store.drop("thing", value)
+    assert store.names() == ()
+    assert store.statistics().popped == 1
+
+
+def test_what_add_would_refuse_can_be_asked_before(store: NamedStore[object]) -> None:
+    store.add("thing", 1)
+    store.check_free("thing", replace=True)
+    store.check_free("other", replace=False)
+    with pytest.raises(Duplicate):
+        store.check_free("thing", replace=False)
+    with pytest.raises(BadArgument):
+        store.check_free("", replace=True)
+    assert store.names() == ("thing",)
+
+
+def test_values_can_be_kept_where_others_look_them_up() -> None:
+    kept: dict[str, int] = {}
+    store = NamedStore("number", kept)
+    store.add("one", 1)
+    assert kept == {"one": 1}
+    store.pop("one")
+    assert kept == {}
 
 
 def test_missing_is_a_key_error_that_reads_well(store: NamedStore[object]) -> None:

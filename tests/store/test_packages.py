@@ -95,7 +95,7 @@ def test_a_root_puts_it_inside_of_another_package(store: PackageStore, site: str
 @pytest.mark.parametrize("site", SITES)
 def test_without_replace_a_package_stays(store: PackageStore, site: str) -> None:
     store.add(package(1), site=site)
-    with pytest.raises(Duplicate, match=rf"package: got 'sgpkg', .*it is in '{site}'"):
+    with pytest.raises(Duplicate, match=rf"packageDict: got 'sgpkg', .*it is in '{site}'"):
         store.add(package(2), site=site)
     assert load("sgpkg").value == 1
 
@@ -177,14 +177,72 @@ def test_a_parent_in_memory_and_one_on_disk_know_of_each_other(store: PackageSto
     assert load("sgpkg_outer.one").value == 1
 
 
+@pytest.mark.parametrize("site", SITES)
+def test_what_is_added_hides_what_is_installed_and_nothing_else_does(
+    store: PackageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: str
+) -> None:
+    for folder, names in (("installed", ("sgpkg", "sgpkg_other")), (site, ("sgpkg_other",))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / f"{name}.py").write_text(f"value = {folder!r}\n")
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    store.add(module("added"), site=site)
+    assert load("sgpkg").value == "added"
+    assert load("sgpkg_other").value == "installed"
+    store.close()
+
+
+def test_a_site_that_is_on_the_path_already_keeps_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = str(tmp_path / "user")
+    monkeypatch.setattr(sys, "path", [sys.path[0], site, *sys.path[1:]])
+    before = [*sys.path]
+    store = PackageStore({"user": site})
+    store.add(module(1), site="user")
+    try:
+        assert load("sgpkg").value == 1
+        assert sys.path == before
+    finally:
+        store.close()
+        del sys.modules["sgpkg"]
+    assert sys.path == before
+
+
+def test_a_site_of_earlier_days_is_looked_in_last(store: PackageStore, tmp_path: Path) -> None:
+    (tmp_path / "permanent").mkdir()
+    (tmp_path / "permanent" / "sgpkg.py").write_text("value = 'earlier'\n")
+    store.look_in("permanent")
+    store.look_in("permanent")
+    assert sys.path.count(str(tmp_path / "permanent")) == 1
+    assert load("sgpkg").value == "earlier"
+
+
+def test_members_of_one_namespace_may_be_in_several_sites(store: PackageStore) -> None:
+    store.add(module(1, "one"), relative_root="sgpkg_outer", site="temporary")
+    store.add(module(2, "two"), relative_root="sgpkg_outer", site="permanent")
+    store.add(module(3, "three"), relative_root="sgpkg_outer", site="memory")
+    assert [load(f"sgpkg_outer.{name}").value for name in ("one", "two", "three")] == [1, 2, 3]
+
+
+def test_nothing_can_be_put_below_what_would_not_find_it(store: PackageStore, tmp_path: Path) -> None:
+    store.add(module(1, "sgpkg_single"), site="memory")
+    store.add(package(2, "sgpkg_memory"), site="memory")
+    store.add(package(3, "sgpkg_inner"), relative_root="sgpkg_outer", site="permanent")
+    for site, root in (("memory", "sgpkg_single"), ("temporary", "sgpkg_memory"), ("temporary", "sgpkg_outer/sgpkg_inner")):
+        with pytest.raises(BadArgument, match=rf"relativeRoot: got '{root.replace('/', '.')}'"):
+            store.add(module(4, "deep"), relative_root=root, site=site)
+    assert not (tmp_path / "temporary").exists()
+    store.add(module(5, "deep"), relative_root="sgpkg_outer/sgpkg_inner", site="permanent")
+    assert load("sgpkg_outer.sgpkg_inner.deep").value == 5
+
+
 def test_nothing_can_be_put_below_a_package_that_is_elsewhere(store: PackageStore, tmp_path: Path) -> None:
-    with pytest.raises(BadArgument, match=r"relative_root: got 'pytest', .*does not exist elsewhe"):
+    with pytest.raises(BadArgument, match=r"relativeRoot: got 'pytest', .*does not exist elsewhe"):
         store.add(module(1), relative_root="pytest")
     assert not (tmp_path / "temporary").exists()
 
 
 def test_an_unknown_site_is_refused(store: PackageStore) -> None:
-    with pytest.raises(BadArgument, match=r"site: got 'system', .*'temporary', .*'memory'"):
+    with pytest.raises(BadArgument, match=r"sitePackages: got 'system', .*'temporary', .*'memory'"):
         store.add(package(1), site="system")
 
 

@@ -8,8 +8,7 @@ names, and opens only what `roots` has opened or staged.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from softgrid._model.errors import BadArgument
 from softgrid._store.paths import NotRead
@@ -19,9 +18,8 @@ Writer = Callable[..., object]
 Reader = Callable[..., object]
 
 
-@dataclass(frozen=True)
-class StoredFile:
-    """What is known of one file; *location* is absolute, *path* and *root* are as given."""
+class StoredFile(NamedTuple):
+    """What is known of one file; *location* is absolute, all else is as it was given."""
 
     name: str
     path: str
@@ -29,14 +27,14 @@ class StoredFile:
     location: str
     is_binary: bool = False
     writer: Writer | None = None
+    writer_args: Sequence[Any] | None = None
+    writer_kwargs: Mapping[str, Any] | None = None
     reader: Reader | None = None
 
 
-def producer(
-    file: StoredFile, content: object, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> Callable[[str], None]:
+def producer(file: StoredFile, content: object) -> Callable[[str], None]:
     """A function that writes *content* to the path it is given."""
-    writer = file.writer
+    writer, args, kwargs = file.writer, file.writer_args or (), file.writer_kwargs or {}
     if writer is None:
         raw = _plain_bytes(content)
         return lambda path: write_private(path, raw)
@@ -55,7 +53,7 @@ def _plain_bytes(content: object) -> bytes:
         return content.encode("utf-8", "surrogatepass")
     if isinstance(content, (bytes, bytearray, memoryview)):
         return bytes(content)
-    raise BadArgument("content", content, "text or bytes, or anything with a write function for it")
+    raise BadArgument("data", content, "text or bytes, or anything with a writeFunc for it")
 
 
 def read_plain(file: StoredFile, descriptor: int) -> object:
@@ -68,7 +66,7 @@ def read_plain(file: StoredFile, descriptor: int) -> object:
         return raw.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
         raise NotRead(
-            f"file {file.name!r} ({file.location!r}) is no UTF-8 text (byte {error.start}): add it with a read function"
+            f"file {file.name!r} ({file.location!r}) is no UTF-8 text (byte {error.start}): add it with a readFunc"
         ) from error
 
 

@@ -7,11 +7,10 @@ making them from source text is the caller's business.  They run outside of ever
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from softgrid._model.errors import BadArgument, Duplicate, Missing
 from softgrid._store.contents import (
@@ -23,13 +22,12 @@ from softgrid._store.contents import (
     read_plain,
     read_with,
 )
-from softgrid._store.named import NamedStore, StoreStatistics, check_name
+from softgrid._store.named import NamedStore, StoreStatistics
 from softgrid._store.paths import NotWritten
 from softgrid._store.roots import Root
 
 
-@dataclasses.dataclass(frozen=True)
-class PoppedFile:
+class PoppedFile(NamedTuple):
     """A file that has no name any more, and what was read from it."""
 
     file: StoredFile
@@ -52,7 +50,7 @@ class FileStore:
         *,
         root: str | None = "temporary",
         writer: Writer | None = None,
-        writer_args: Sequence[Any] = (),
+        writer_args: Sequence[Any] | None = None,
         writer_kwargs: Mapping[str, Any] | None = None,
         reader: Reader | None = None,
         replace: bool = True,
@@ -65,10 +63,9 @@ class FileStore:
         loses all its other names.  Raises Duplicate, BadArgument, OutsideRoot or NotWritten; then
         names and files are as before.
         """
-        check_name(name)
-        self._check_free(name, replace)
-        check_function("writer", writer, "(content, path, …)")
-        check_function("reader", reader, "(path, …)")
+        self._names.check_free(name, replace=replace)
+        check_function("writeFunc", writer, "(data, path, …)")
+        check_function("readFunc", reader, "(path, …)")
         file = StoredFile(
             name=name,
             path=os.fspath(path) if isinstance(path, os.PathLike) else path,
@@ -76,15 +73,16 @@ class FileStore:
             location="",
             is_binary=writer is None and not isinstance(content, (str, type(None))),
             writer=writer,
+            writer_args=writer_args,
+            writer_kwargs=writer_kwargs,
             reader=reader,
         )
         folder, relative = self._place(file)
-        file = dataclasses.replace(file, location=folder.locate(relative))
+        file = file._replace(location=folder.locate(relative))
         if content is None:
             self._check_exists(folder, relative, file)
         else:
-            produce = producer(file, content, writer_args, writer_kwargs or {})
-            folder.write(relative, produce, replace=replace)
+            folder.write(relative, producer(file, content), replace=replace)
         self._register(file, replace, was_written=content is not None)
         return file
 
@@ -93,7 +91,7 @@ class FileStore:
         name: str,
         default: object = None,
         *,
-        reader_args: Sequence[Any] = (),
+        reader_args: Sequence[Any] | None = None,
         reader_kwargs: Mapping[str, Any] | None = None,
         must_exist: bool = True,
     ) -> object:
@@ -106,7 +104,7 @@ class FileStore:
         if file is None:
             return default
         try:
-            return self._read(file, reader_args, reader_kwargs or {})
+            return self._read(file, reader_args or (), reader_kwargs or {})
         except FileNotFoundError:
             return _absent(file, default, must_exist)
 
@@ -115,7 +113,7 @@ class FileStore:
         name: str,
         default: object = None,
         *,
-        reader_args: Sequence[Any] = (),
+        reader_args: Sequence[Any] | None = None,
         reader_kwargs: Mapping[str, Any] | None = None,
         must_exist: bool = True,
         delete: bool = False,
@@ -129,7 +127,7 @@ class FileStore:
         if file is None:
             return default
         try:
-            content = self._read(file, reader_args, reader_kwargs or {})
+            content = self._read(file, reader_args or (), reader_kwargs or {})
         except FileNotFoundError:
             self._forget(file)
             return _absent(file, default, must_exist)
@@ -158,10 +156,6 @@ class FileStore:
         if not isinstance(file.root, str) or file.root not in self._roots:
             raise BadArgument("root", file.root, "'temporary', 'permanent', or None for absolute")
         return self._roots[file.root], file.path
-
-    def _check_free(self, name: str, replace: bool) -> None:
-        if not replace and name in self._names:
-            raise Duplicate("name", name, "a name that no file has, or replace=True")
 
     def _check_exists(self, folder: Root, relative: str, file: StoredFile) -> None:
         try:
@@ -202,9 +196,8 @@ class FileStore:
             if delete:
                 self._remove(file)
                 self._drop_names_of(file.location)
-            else:
-                self._names.pop(file.name)
-            return True
+                return True
+            return self._names.drop(file.name, file)
 
     def _remove(self, file: StoredFile) -> None:
         folder, relative = self._place(file)
@@ -216,6 +209,6 @@ class FileStore:
 
 def _absent(file: StoredFile, default: object, must_exist: bool) -> object:
     if must_exist:
-        accepted = f"a name whose file exists ({file.location!r} is gone), or must_exist=False"
+        accepted = f"a name whose file exists ({file.location!r} is gone), or mustExist=False"
         raise Missing("name", file.name, accepted)
     return default

@@ -9,7 +9,7 @@ from __future__ import annotations
 import keyword
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from softgrid._model.errors import BadArgument
 from softgrid._store.paths import OutsideRoot, split_path
@@ -17,8 +17,7 @@ from softgrid._store.paths import OutsideRoot, split_path
 _TAKEN = sys.stdlib_module_names | {"softgrid", "__main__"}
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(NamedTuple):
     """What is to become importable: *files* maps paths, relative to the parents, to bytes."""
 
     own_name: str
@@ -29,6 +28,11 @@ class Manifest:
     def name(self) -> str:
         """The dotted name that an `import` says."""
         return ".".join((*self.parents, self.own_name))
+
+    @property
+    def top(self) -> str:
+        """The first part of the name, which is what an `import` looks for first."""
+        return (*self.parents, self.own_name)[0]
 
     @property
     def path(self) -> str:
@@ -43,24 +47,24 @@ class Manifest:
 def checked_manifest(sources: object, relative_root: object) -> Manifest:
     """Check what `read_files` made, on this machine or another, and the package it goes below."""
     if not isinstance(sources, Mapping) or not {"name", "type", "files"} <= sources.keys():
-        raise BadArgument("package", sources, "a dictionary as read_files makes it")
+        raise BadArgument("packageDict", sources, "a dictionary as read_files makes it")
     name, kind, files = sources["name"], sources["type"], sources["files"]
     parents = _checked_parents(relative_root)
-    _check_importable("package['name']", name)
-    _check_free("package['name']", (*parents, name)[0])
+    _check_importable("packageDict['name']", name)
+    _check_free("packageDict['name']", (*parents, name)[0])
     if kind not in ("module", "package"):
-        raise BadArgument("package['type']", kind, "'module' or 'package'")
+        raise BadArgument("packageDict['type']", kind, "'module' or 'package'")
     if not isinstance(files, Mapping) or not files:
-        raise BadArgument("package['files']", files, "a dictionary of paths and bytes, not empty")
+        raise BadArgument("packageDict['files']", files, "a dictionary of paths and bytes, not empty")
     return Manifest(name, parents, dict(_checked_file(name, kind, *item) for item in files.items()))
 
 
 def _checked_parents(relative_root: object) -> tuple[str, ...]:
     if relative_root in ("", None):
         return ()
-    parts = split_path(relative_root, "relative_root")
+    parts = split_path(relative_root, "relativeRoot")
     for part in parts:
-        _check_importable("relative_root", part)
+        _check_importable("relativeRoot", part)
     return parts
 
 
@@ -75,11 +79,11 @@ def _check_free(parameter: str, name: str) -> None:
 
 
 def _checked_file(name: str, kind: str, path: object, content: object) -> tuple[str, bytes]:
-    parts = split_path(path, "package['files']")
+    parts = split_path(path, "packageDict['files']")
     is_inside = len(parts) > 1 and parts[0] == name
     is_module = len(parts) == 1 and parts[0].startswith(f"{name}.")
     if not (is_inside if kind == "package" else is_module):
-        raise OutsideRoot("package['files']", path, f"paths that belong to the {kind} {name!r}")
+        raise OutsideRoot("packageDict['files']", path, f"paths that belong to the {kind} {name!r}")
     if not isinstance(content, (bytes, bytearray, memoryview)):
-        raise BadArgument(f"package['files'][{path!r}]", content, "bytes")
+        raise BadArgument(f"packageDict['files'][{path!r}]", content, "bytes")
     return "/".join(parts), bytes(content)

@@ -7,8 +7,7 @@ may be taken or must exist.  It never looks into what it keeps, copies nothing a
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from typing import Generic, TypeVar, overload
+from typing import Generic, NamedTuple, TypeVar, overload
 
 from softgrid._model.errors import BadArgument, Duplicate, Missing
 
@@ -16,8 +15,7 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 
-@dataclass(frozen=True)
-class StoreStatistics:
+class StoreStatistics(NamedTuple):
     """What a store holds and has done, at one moment."""
 
     kept: int
@@ -29,7 +27,8 @@ class StoreStatistics:
 class NamedStore(Generic[T]):
     """Values under names; every method is one step, whatever other threads do meanwhile.
 
-    *noun* is what errors call the values: 'object', 'function', ...
+    *noun* is what errors call the values: 'object', 'function', ...  They are kept in *kept*, where
+    somebody else wants to look them up too.
 
     >>> store: NamedStore[int] = NamedStore('number')
     >>> store.add('one', 1)
@@ -37,22 +36,25 @@ class NamedStore(Generic[T]):
     (1, 2)
     """
 
-    def __init__(self, noun: str) -> None:
+    def __init__(self, noun: str, kept: dict[str, T] | None = None) -> None:
         self.noun = noun
-        self._kept: dict[str, T] = {}
+        self._kept: dict[str, T] = {} if kept is None else kept
         self._lock = threading.Lock()
         self._added = self._replaced = self._popped = 0
 
     def add(self, name: str, value: T, *, replace: bool = True) -> None:
         """Keep *value* under *name*; raises Duplicate when the name is taken and must stay."""
-        check_name(name)
         with self._lock:
-            if name in self._kept:
-                if not replace:
-                    raise Duplicate("name", name, f"a name that no {self.noun} has, or replace=True")
-                self._replaced += 1
+            self.check_free(name, replace=replace)
+            self._replaced += name in self._kept
             self._kept[name] = value
             self._added += 1
+
+    def check_free(self, name: str, *, replace: bool) -> None:
+        """Raise what `add` would raise, before anything is done for it."""
+        check_name(name)
+        if not replace and name in self._kept:
+            raise Duplicate("name", name, f"a name that no {self.noun} has, or replace=True")
 
     @overload
     def get(self, name: str) -> T: ...
@@ -84,6 +86,15 @@ class NamedStore(Generic[T]):
             self._popped += 1
             return self._kept.pop(name)
 
+    def drop(self, name: str, value: object) -> bool:
+        """Forget *name* if it still stands for *value*; says whether it did."""
+        with self._lock:
+            if name not in self._kept or self._kept[name] is not value:
+                return False
+            del self._kept[name]
+            self._popped += 1
+            return True
+
     def names(self) -> tuple[str, ...]:
         """The names taken, oldest first."""
         with self._lock:
@@ -110,10 +121,10 @@ class NamedStore(Generic[T]):
 
     def _accepted(self) -> str:
         if not self._kept:
-            return f"the name of a kept {self.noun} (none is kept), or must_exist=False"
+            return f"the name of a kept {self.noun} (none is kept), or mustExist=False"
         names = ", ".join(repr(name) for name in list(self._kept)[:8])
         more = ", …" if len(self._kept) > 8 else ""
-        return f"the name of a kept {self.noun} ({names}{more}), or must_exist=False"
+        return f"the name of a kept {self.noun} ({names}{more}), or mustExist=False"
 
 
 def check_name(name: object) -> None:

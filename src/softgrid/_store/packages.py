@@ -13,14 +13,14 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from importlib.machinery import PathFinder, all_suffixes
+from importlib.machinery import ModuleSpec, PathFinder, all_suffixes
 from types import ModuleType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from softgrid._model.errors import BadArgument, Duplicate
 from softgrid._store.manifest import Manifest, checked_manifest
 from softgrid._store.memory_modules import MemoryModules
+from softgrid._store.pinned_sites import PinnedSites
 from softgrid._store.roots import Root, not_written, staging, write_private
 from softgrid._util.sources import Sources
 
@@ -28,8 +28,7 @@ MEMORY = "memory"
 E = TypeVar("E")
 
 
-@dataclass(frozen=True)
-class Package:
+class Package(NamedTuple):
     """One importable thing: its dotted name, the site it is in, and how many files it has."""
 
     name: str
@@ -40,12 +39,15 @@ class Package:
 class PackageStore:
     """The packages of one executor. *sites* maps 'temporary', 'permanent', … to folders.
 
-    The site 'memory' is always there.  What was added last is found first.
+    The site 'memory' is always there.  What was added last is found first, and hides nothing else:
+    sites stand at the end of the import path, where one that stands there already keeps its place.
     """
 
     def __init__(self, sites: Mapping[str, str | os.PathLike[str]]) -> None:
         self._sites = {name: Root(path) for name, path in sites.items()}
         self._memory = MemoryModules()
+        self._pins = PinnedSites()
+        self._on_path: list[str] = []
         self._packages: dict[str, Package] = {}
         self._lock = threading.Lock()
 
@@ -72,11 +74,13 @@ class PackageStore:
                 self._check_absent(manifest, site)
             if site == MEMORY:
                 self._memory.replace(manifest.path, manifest.full_paths())
-                _put_first(sys.meta_path, self._memory)
             else:
                 _write(self._sites[site], manifest)
                 self._memory.replace(manifest.path, {})
-                _put_first(sys.path, self._sites[site].path)
+                self._pins.pin(manifest.top, self._sites[site].path)
+                self.look_in(site)
+            _put_first(sys.meta_path, self._pins)
+            _put_first(sys.meta_path, self._memory)
             importlib.invalidate_caches()
             _forget_modules(manifest.name)
             self._packages.pop(manifest.name, None)
@@ -84,16 +88,24 @@ class PackageStore:
             self._packages[manifest.name] = package
         return package
 
+    def look_in(self, site: str) -> None:
+        """Have modules that nothing else provides looked for in a site."""
+        path = self._sites[site].path
+        if path not in sys.path:
+            sys.path.append(path)
+            self._on_path.append(path)
+
     def packages(self) -> tuple[Package, ...]:
         """What was added, oldest first."""
         with self._lock:
             return tuple(self._packages.values())
 
     def close(self) -> None:
-        """Take the sites off the import path; files and imported modules stay as they are."""
+        """Take off the import path what was put there; files and imported modules stay as they are."""
         with self._lock:
-            for root in self._sites.values():
-                _remove(sys.path, root.path)
+            while self._on_path:
+                _remove(sys.path, self._on_path.pop())
+            _remove(sys.meta_path, self._pins)
             _remove(sys.meta_path, self._memory)
 
     def __repr__(self) -> str:
@@ -102,29 +114,44 @@ class PackageStore:
     def _check_site(self, site: object) -> None:
         known = (*self._sites, MEMORY)
         if site not in known:
-            raise BadArgument("site", site, f"one of {', '.join(map(repr, known))}")
+            raise BadArgument("sitePackages", site, f"one of {', '.join(map(repr, known))}")
 
     def _check_reachable(self, manifest: Manifest, site: str) -> None:
-        """Python looks for `a.b` only where it has found `a`."""
-        if site == MEMORY or not manifest.parents:
-            return
-        top = manifest.parents[0]
-        origin = getattr(PathFinder.find_spec(top), "origin", None)
-        if origin is None or origin.startswith(self._sites[site].path + os.sep):
-            return
-        accepted = f"the name of a package that does not exist elsewhere ({origin!r})"
-        raise BadArgument("relative_root", ".".join(manifest.parents), accepted)
+        """Python looks for `a.b` only where it has found `a`, unless `a` has no `__init__.py` at all."""
+        path: list[str] | None = None
+        for depth in range(1, len(manifest.parents) + 1):
+            spec = self._find(".".join(manifest.parents[:depth]), path)
+            if spec is None:
+                return
+            if spec.submodule_search_locations is None:
+                raise _unreachable(manifest, f"the name of a package ({spec.origin!r} is a module)")
+            if spec.origin is not None and site != MEMORY:
+                if spec.origin.startswith(self._sites[site].path + os.sep):
+                    return
+                raise _unreachable(manifest, f"the name of a package that does not exist elsewhere ({spec.origin!r})")
+            path = list(spec.submodule_search_locations)
+
+    def _find(self, name: str, path: list[str] | None) -> ModuleSpec | None:
+        for finder in (self._memory, self._pins, PathFinder):
+            spec = finder.find_spec(name, path)
+            if spec is not None:
+                return spec
+        return None
 
     def _check_absent(self, manifest: Manifest, site: str) -> None:
         accepted = "a package that is not there yet, or replace=True"
         if manifest.name in self._packages:
             where = self._packages[manifest.name].site
-            raise Duplicate("package", manifest.name, f"{accepted} (it is in {where!r})")
+            raise Duplicate("packageDict", manifest.name, f"{accepted} (it is in {where!r})")
         if site != MEMORY and _existing_forms(self._sites[site], manifest):
-            raise Duplicate("package", manifest.name, f"{accepted} (it is in {site!r})")
+            raise Duplicate("packageDict", manifest.name, f"{accepted} (it is in {site!r})")
         if manifest.name in sys.modules:
             origin = getattr(sys.modules[manifest.name], "__file__", None) or "elsewhere"
-            raise Duplicate("package", manifest.name, f"{accepted} (imported from {origin!r})")
+            raise Duplicate("packageDict", manifest.name, f"{accepted} (imported from {origin!r})")
+
+
+def _unreachable(manifest: Manifest, accepted: str) -> BadArgument:
+    return BadArgument("relativeRoot", ".".join(manifest.parents), accepted)
 
 
 def _existing_forms(site: Root, manifest: Manifest) -> list[str]:

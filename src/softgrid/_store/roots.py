@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
-import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from softgrid._io.folders import remove_tree
 from softgrid._model.errors import BadArgument, Duplicate
 from softgrid._store.paths import NotRead, NotWritten, OutsideRoot, checked_text, split_path
 
@@ -111,12 +110,12 @@ class Root:
 @contextmanager
 def staging(folder: int, path: str) -> Iterator[str]:
     """A private folder inside *folder* (which lies at *path*), gone afterwards with its content."""
-    name = f".softgrid-{secrets.token_hex(8)}"
+    name = f".softgrid-{os.urandom(8).hex()}"
     os.mkdir(name, 0o700, dir_fd=folder)
     try:
         yield os.path.join(path, name)
     finally:
-        shutil.rmtree(os.path.join(path, name), ignore_errors=True)
+        remove_tree(os.path.join(path, name))
 
 
 def write_private(path: str, content: bytes) -> None:

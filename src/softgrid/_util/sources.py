@@ -53,9 +53,9 @@ def read_files(
     parameters that make no sense, and ValueError for what must not travel: a link that leads
     out of *path*, a pipe or socket, and a *path* of which nothing is left to read.
     """
-    files = _Filter.of("files", reject_files, accept_files)
-    folders = _Filter.of("folders", reject_folders, accept_folders)
-    extra = _texts("data_files", () if data_files is None else data_files)
+    files = _Filter.of("Files", reject_files, accept_files)
+    folders = _Filter.of("Folders", reject_folders, accept_folders)
+    extra = _texts("dataFiles", () if data_files is None else data_files)
     root = _checked_path(path)
     if os.path.isdir(root):
         return _read_package(root, files, folders, extra)
@@ -66,12 +66,12 @@ def _read_module(path: str, files: _Filter, extra: tuple[str, ...]) -> Sources:
     name = os.path.basename(path)
     if extra:
         raise ValueError(
-            f"data_files is {list(extra)!r}, but path {path!r} is a single file: "
+            f"dataFiles is {list(extra)!r}, but path {path!r} is a single file: "
             "only a folder can bring data files along"
         )
     if not files.accepts(name):
         raise ValueError(
-            f"path {path!r} is a file whose name reject_files or accept_files refuse: "
+            f"path {path!r} is a file whose name rejectFiles or acceptFiles refuse: "
             "give empty ones to read it all the same"
         )
     return {"name": os.path.splitext(name)[0], "type": "module", "files": {name: _read(path)}}
@@ -84,8 +84,8 @@ def _read_package(root: str, files: _Filter, folders: _Filter, extra: tuple[str,
         found.update(package.walk_data(relative))
     if not found:
         raise ValueError(
-            f"path {root!r} holds nothing that may come along: it is empty, or reject_files, "
-            "accept_files, reject_folders and accept_folders refuse every name in it"
+            f"path {root!r} holds nothing that may come along: it is empty, or rejectFiles, "
+            "acceptFiles, rejectFolders and acceptFolders refuse every name in it"
         )
     contents = {package.relative(path): _read(path) for path in sorted(found)}
     return {"name": os.path.basename(root), "type": "package", "files": contents}
@@ -99,7 +99,7 @@ class _Filter(NamedTuple):
 
     @classmethod
     def of(cls, what: str, reject: Names, accept: Names) -> _Filter:
-        return cls(_patterns(f"reject_{what}", reject), _patterns(f"accept_{what}", accept))
+        return cls(_patterns(f"reject{what}", reject), _patterns(f"accept{what}", accept))
 
     def accepts(self, name: str) -> bool:
         if any(pattern.search(name) for pattern in self.reject):
@@ -129,7 +129,7 @@ class _Package:
         """The file at *relative*, or every file below it when it is a folder."""
         path = os.path.normpath(os.path.join(self.root, relative))
         if not os.path.exists(path):
-            raise FileNotFoundError(f"data_files names {relative!r}, which does not exist in {self.root!r}")
+            raise FileNotFoundError(f"dataFiles names {relative!r}, which does not exist in {self.root!r}")
         self._checked(path)
         if os.path.isdir(path):
             return self.walk(path, _EVERYTHING, _EVERYTHING)
