@@ -227,7 +227,8 @@ def test_nothing_can_be_put_below_what_would_not_find_it(store: PackageStore, tm
     store.add(module(1, "sgpkg_single"), site="memory")
     store.add(package(2, "sgpkg_memory"), site="memory")
     store.add(package(3, "sgpkg_inner"), relative_root="sgpkg_outer", site="permanent")
-    for site, root in (("memory", "sgpkg_single"), ("temporary", "sgpkg_memory"), ("temporary", "sgpkg_outer/sgpkg_inner")):
+    roots = {"sgpkg_single": "memory", "sgpkg_memory": "temporary", "sgpkg_outer/sgpkg_inner": "temporary"}
+    for root, site in roots.items():
         with pytest.raises(BadArgument, match=rf"relativeRoot: got '{root.replace('/', '.')}'"):
             store.add(module(4, "deep"), relative_root=root, site=site)
     assert not (tmp_path / "temporary").exists()

@@ -12,6 +12,7 @@ class Birth(NamedTuple):
     channel: socket.socket
     address: str
     bind_host: str
+    home: str
     births: int
     """How many executors were forked on this machine before and with this one: the ports before are likely taken."""
 

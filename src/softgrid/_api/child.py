@@ -33,7 +33,7 @@ def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket
     """Be the executor that *spec* describes, until its upgrid is gone."""
     if spec.get("path") is not None:
         sys.path[:] = spec["path"]
-    birth.launched = birth.Birth(channel, spec["address"], spec["bind_host"], spec["births"])
+    birth.launched = birth.Birth(channel, spec["address"], spec["bind_host"], spec["home"], spec["births"])
     try:
         executor = _CLASSES[spec["role"]](**_parameters(spec))
     except Exception as error:

@@ -10,12 +10,14 @@ from typing import Any
 from softgrid import Globals
 from softgrid._api import birth, session
 from softgrid._api.launch_base import LaunchBase
-from softgrid._api.methods_table import PROMPT_METHODS, REMOTE_METHODS
+from softgrid._api.methods_table import ORDERED_METHODS, PROMPT_METHODS, REMOTE_METHODS, USERS_METHODS
 from softgrid._io.ports import check_port, own_address
+from softgrid._launch.homes import new_home
 from softgrid._model.errors import BadArgument
 from softgrid._model.names import check_given_name
 from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
+from softgrid._node.home import permanent_folder
 from softgrid._node.logs import LogRecord, Sink
 from softgrid._node.node import Node, NodeSpec
 
@@ -36,10 +38,14 @@ class ExecutorBase(LaunchBase):
       7. allowExecutingUDF (None, bool): whether functions of users are run here; None: as the rules say for the role
       8. relaunch (bool, int): how often the executor may be launched anew when it is lost; True: always
       9. acceptRouters, acceptManagers, acceptWorkers (bool): which roles may stand directly below
-      10. temporaryDir, permanentDir, ddfsDir (None, str): folders for what is kept on disk
-      11. logKwargs (None, dict): keyword arguments of the Logger, over those of the rules; its 'logTypes' say which
+      10. temporaryDir (None, str): folder in which the executor makes its own temporary one, which goes with it; None:
+          where temporary files go on its machine
+      11. permanentDir (None, str): folder for what is to outlive the executor; executors may share one; None:
+          ``softgrid/permanent`` in the user's data folder (``$XDG_DATA_HOME``, else ``~/.local/share``)
+      12. ddfsDir (None, str): folder for tables
+      13. logKwargs (None, dict): keyword arguments of the Logger, over those of the rules; its 'logTypes' say which
           types of records this executor makes: ``{'logTypes': {'result': {'stdoutFlag': False, 'fileFlag': False}}}``
-      12. rules (None, dict): rules that differ from ``softgrid.Globals.RULES``
+      14. rules (None, dict): rules that differ from ``softgrid.Globals.RULES``
     """
 
     def __init__(
@@ -74,11 +80,14 @@ class ExecutorBase(LaunchBase):
             "manager": _boolean("acceptManagers", acceptManagers),
             "worker": _boolean("acceptWorkers", acceptWorkers),
         }
-        self._directories = {
-            "temporaryDir": temporaryDir,
-            "permanentDir": permanentDir,
-            "ddfsDir": ddfsDir,
-        }
+        temporary, permanent, self._ddfs_dir = (
+            _folder(parameter, given)
+            for parameter, given in (
+                ("temporaryDir", temporaryDir),
+                ("permanentDir", permanentDir),
+                ("ddfsDir", ddfsDir),
+            )
+        )
         own_address_given, bind_host = _address(address)
         rules = self._given_rules
         may_run = (
@@ -98,6 +107,10 @@ class ExecutorBase(LaunchBase):
             log_kwargs=_log_kwargs(rules, role, logKwargs),
             methods=REMOTE_METHODS,
             prompt_methods=PROMPT_METHODS,
+            ordered_methods=ORDERED_METHODS,
+            users_methods=USERS_METHODS,
+            home=launched.home if launched else new_home(temporary),
+            permanent=permanent_folder(permanent),
             first_port=port + launched.births if launched else None,
         )
         self._node = Node(spec, self, self._open_sink, launched.channel if launched else None)
@@ -231,6 +244,15 @@ def _text(parameter: str, value: object) -> str:
         shown = "an empty string" if value == "" else type(value).__name__ if parameter == "password" else value
         raise BadArgument(parameter, shown, "a string that is not empty")
     return value
+
+
+def _folder(parameter: str, value: object) -> str | None:
+    if value is None:
+        return None
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise BadArgument(parameter, value, "None, or the path of a folder")
+    return os.path.abspath(path)
 
 
 def _boolean(parameter: str, value: object) -> bool:

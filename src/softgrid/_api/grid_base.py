@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from softgrid import Globals
+from softgrid._api import stores
 from softgrid._api.package import get_version
 from softgrid._model.errors import BadArgument
 from softgrid._model.names import parse_name
@@ -188,10 +189,18 @@ class GridBase:
         """Print a record; ``TransferBase`` makes another executor say it."""
         self.log_and_transfer(logType, message, tback)
 
+    # -- what it keeps, and what it makes importable ---------------------------------------------------------------
+
+    add_object, get_object, pop_object = stores.add_object, stores.get_object, stores.pop_object
+    add_data, get_data, pop_data = stores.add_data, stores.get_data, stores.pop_data
+    add_file, get_file, pop_file = stores.add_file, stores.get_file, stores.pop_file
+    add_udf, get_udf, pop_udf = stores.add_udf, stores.get_udf, stores.pop_udf
+    add_package = stores.add_package
+
     # -- leaving --------------------------------------------------------------------------------------------------
 
     def kill(self) -> None:
-        """End this process at once by SIGKILL. Nothing is cleaned up by it; its supervisor ends what was below."""
+        """End this process at once by SIGKILL. Its supervisor ends what was below and removes its temporary folder."""
         os.kill(os.getpid(), signal.SIGKILL)
 
     def disconnect(self, kill: bool | None = None, killLocalDowngrids: bool = True) -> None:

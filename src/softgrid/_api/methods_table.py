@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
-REMOTE_METHODS = frozenset(
+ORDERED_METHODS = frozenset(
     {
-        "get_executor_grid_path",
-        "get_machine_info",
-        "get_machine_rules",
-        "get_remaining_executors_allowed",
-        "log_and_transfer",
-        "split_grid_unique_name",
-        "statistics",
+        "_hand_over",
+        "add_data",
+        "add_object",
+        "add_package",
+        "add_udf",
+        "get_data",
+        "get_object",
+        "get_udf",
+        "pop_data",
+        "pop_object",
+        "pop_udf",
     }
 )
+"""Those that keep things: with priority None each caller's run beside the queue, in their order of arrival."""
+
+USERS_METHODS = frozenset({"add_file", "get_file", "pop_file"})
+"""Those that run functions of users, so that they are open only where these may run."""
 
 PROMPT_METHODS = frozenset({"log_and_transfer"})
 """Those that never wait: with priority None they run in the thread that received the call, in order of arrival."""
+
+REMOTE_METHODS = (
+    frozenset(
+        {
+            "get_executor_grid_path",
+            "get_machine_info",
+            "get_machine_rules",
+            "get_remaining_executors_allowed",
+            "split_grid_unique_name",
+            "statistics",
+        }
+    )
+    | ORDERED_METHODS
+    | USERS_METHODS
+    | PROMPT_METHODS
+)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from softgrid._insight.sketch import Sketch, make_sketch
-from softgrid._model.errors import SoftgridError
+from softgrid._model.errors import NotInstalled
 from softgrid._model.roles import Role
 
 COLOURS: dict[Role, str] = {
@@ -28,10 +28,6 @@ LARGEST = 15.0
 _INCH = 72.0  # points
 _LEGEND_HEIGHT = 0.45  # inches
 _TITLE_HEIGHT = 0.4
-
-
-class NotInstalled(SoftgridError):
-    """A package that only some features need is not there."""
 
 
 def draw_graph(

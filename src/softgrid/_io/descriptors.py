@@ -35,3 +35,13 @@ class Descriptors:
 
     def __del__(self) -> None:
         self.close()
+
+
+def close_all_but(kept: set[int]) -> None:
+    """Close every descriptor of this process that is not in *kept*."""
+    low = 0
+    for descriptor in sorted(kept):
+        if descriptor > low:  # an empty range would close everything: close_range(2) takes -1 for the last one
+            os.closerange(low, descriptor)
+        low = descriptor + 1
+    os.closerange(low, max(low, os.sysconf("SC_OPEN_MAX")))

@@ -7,7 +7,9 @@ unexpectedly.
 from __future__ import annotations
 
 import os
+import select
 import signal
+from collections.abc import Iterable
 from time import monotonic, sleep
 
 from softgrid._io.descriptors import Descriptors
@@ -73,6 +75,22 @@ def _open_memory() -> int:
 
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
+
+
+def await_gone(pids: Iterable[int], timeout: float) -> None:
+    """Block until none of these processes is left, whosever children they are, at most *timeout* seconds."""
+    deadline = monotonic() + timeout
+    for pid in pids:
+        try:
+            watched = os.pidfd_open(pid)
+        except (AttributeError, OSError):  # there is no such thing here, or no such process any more
+            continue
+        try:
+            end = select.poll()
+            end.register(watched, select.POLLIN)
+            end.poll(max(0.0, deadline - monotonic()) * 1000)
+        finally:
+            os.close(watched)
 
 
 def cause_of_death(code: int | None, number: int | None) -> str:

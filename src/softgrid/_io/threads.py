@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 Work = Callable[[], None]
 
@@ -42,6 +42,40 @@ class IdleThreads:
                     return
                 self._idle.append((signal, inbox))
             signal.acquire()
+
+
+class Lanes:
+    """Runs work of one lane in the order given, and of different lanes beside each other; lanes come and go."""
+
+    def __init__(self, threads: IdleThreads) -> None:
+        self._threads = threads
+        self._waiting: dict[Hashable, deque[Work]] = {}
+        self._lock = threading.Lock()
+
+    def run(self, lane: Hashable, work: Work) -> None:
+        """Run *work* in another thread, after what was given before for the same lane."""
+        with self._lock:
+            waiting = self._waiting.get(lane)
+            if waiting is not None:
+                waiting.append(work)
+                return
+            self._waiting[lane] = deque([work])
+        self._threads.run(lambda: self._serve(lane))
+
+    def _serve(self, lane: Hashable) -> None:
+        waiting = self._waiting[lane]
+        try:
+            waiting[0]()
+        finally:
+            with self._lock:
+                waiting.popleft()
+                if not waiting:
+                    del self._waiting[lane]
+            if waiting:
+                self._threads.run(lambda: self._serve(lane))
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
 
 class Serial:

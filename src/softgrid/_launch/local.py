@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.lifeline import kill_group, processes_with
 from softgrid._io.link import Link
-from softgrid._io.process import Process
+from softgrid._io.process import Process, await_gone
 from softgrid._io.reactor import Reactor
+from softgrid._launch.homes import Homes
 from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._model.errors import LaunchFailed
 from softgrid._wire.control import Message, field
@@ -34,15 +36,26 @@ supervise({descriptor})
 
 OnEvent = Callable[[Message], None]
 
+DYING_S = 2.0
+
 
 class SupervisorLine:
     """Requests to one supervisor, and its news by token."""
 
     def __init__(
-        self, sock: socket.socket, reactor: Reactor, *, process: Process | None = None, cookie: str = ""
+        self,
+        sock: socket.socket,
+        reactor: Reactor,
+        *,
+        process: Process | None = None,
+        cookie: str = "",
+        homes: Homes | None = None,
     ) -> None:
         self._process = process
         self._cookie = cookie
+        self._homes = homes
+        self._forked: set[int] = set()
+        self._ends = False
         self._tokens = count(1)
         self._listeners: dict[int, OnEvent] = {}
         self._link = Link(sock, reactor, MessageReader(self._on_message), self._on_closed, passes_descriptors=True)
@@ -57,6 +70,8 @@ class SupervisorLine:
         """Ask for an executor whose link to its upgrid is *link_end*; its news go to *on_event*. Gives its token."""
         token = next(self._tokens)
         self._listeners[token] = on_event
+        if self._homes is not None:
+            self._homes.of(0, spec["kwargs"].get("temporaryDir"))
         send_message(self._link, {"op": "fork", "token": token, "spec": spec}, Descriptors(link_end.detach()))
         return token
 
@@ -72,6 +87,7 @@ class SupervisorLine:
 
     def end(self, timeout: float) -> None:
         """Ask the supervisor to end everything it started and itself, and see it go; only for who started it."""
+        self._ends = True
         send_message(self._link, {"op": "end"})
         if self._process is not None:
             self._process.await_end(timeout)
@@ -80,16 +96,23 @@ class SupervisorLine:
 
     def abandon(self) -> None:
         """In a forked process: let go of the parent's line."""
+        self._ends = True
         self._link.abandon()
 
     def _on_message(self, link: Link, message: Message, descriptors: Descriptors) -> None:
         token = field(message, "token", int)
+        if message["op"] == "forked":
+            self._forked.add(message["pid"])
+        elif message["op"] == "exited":
+            self._forked.discard(message["pid"])
         ends = message["op"] in ("exited", "failed", "settled")
         listener = self._listeners.pop(token, None) if ends else self._listeners.get(token)
         if listener is not None:
             listener(message)
 
     def _on_closed(self, link: Link, reason: str) -> None:
+        if self._homes is not None and not self._ends:
+            threading.Thread(target=self._clean_up, name="softgrid-homes", daemon=True).start()
         listeners, self._listeners = self._listeners, {}
         if not listeners:
             return
@@ -99,9 +122,15 @@ class SupervisorLine:
         for token, listener in listeners.items():
             listener({"op": "orphaned", "token": token, "cause": f"the supervisor {cause}", "tail": tail})
 
+    def _clean_up(self) -> None:
+        """Do what the supervisor can no longer do: the executors that it forked die with it, and their homes go."""
+        assert self._homes is not None
+        await_gone(self._forked, DYING_S)
+        self._homes.remove_all()
 
-def start_supervisor(reactor: Reactor, executable: str | None = None) -> SupervisorLine:
-    """Start the supervisor of this machine under this process; raises LaunchFailed."""
+
+def start_supervisor(reactor: Reactor, home: str, executable: str | None = None) -> SupervisorLine:
+    """Start the supervisor of this machine under this process, whose home is *home*; raises LaunchFailed."""
     mine, theirs = socket.socketpair()
     command = executable or sys.executable
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
@@ -116,8 +145,10 @@ def start_supervisor(reactor: Reactor, executable: str | None = None) -> Supervi
         raise LaunchFailed("start the supervisor", f"{command}: {error}", is_final=True) from None
     finally:
         theirs.close()
-    line = SupervisorLine(mine, reactor, process=process, cookie=cookie)
-    send_message(line._link, {"op": "begin", "path": _import_path(root) if is_own else None, "cookie": cookie})
+    homes = Homes(os.path.join(home, f"below-{cookie[:16]}"))
+    line = SupervisorLine(mine, reactor, process=process, cookie=cookie, homes=homes)
+    path = _import_path(root) if is_own else None
+    send_message(line._link, {"op": "begin", "path": path, "cookie": cookie, "home": home, "homes": homes.folder})
     return line
 
 

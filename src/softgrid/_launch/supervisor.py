@@ -3,7 +3,8 @@
 It is one small single-threaded process that runs no user code, so that a fork is cheap and safe: a warm interpreter
 with everything an executor needs, copied in two milliseconds. It has no name on the grid. Executors ask it over a
 socket pair each; whoever asked for a child is told when it ends, and when an asker is gone its children go too.
-When the process that started it is gone it ends everything it started and itself.
+When the process that started it is gone it ends everything it started and itself. What dead executors leave in their
+homes it removes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from softgrid._io.descriptors import Descriptors
+from softgrid._io.descriptors import Descriptors, close_all_but
+from softgrid._io.folders import remove_tree
 from softgrid._io.lifeline import (
     become_subreaper,
     children_of,
@@ -29,6 +31,7 @@ from softgrid._io.lifeline import (
 )
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
+from softgrid._launch.homes import Homes
 from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._wire.control import Message
 
@@ -44,8 +47,9 @@ RunChild = Callable[[dict[str, Any], socket.socket, socket.socket], NoReturn]
 class Child:
     """An executor process that was forked here."""
 
-    def __init__(self, pid: int, token: int, asker: Link, lifeline: int, output: int, channel: Link) -> None:
+    def __init__(self, pid: int, token: int, asker: Link, lifeline: int, output: int, channel: Link, home: str) -> None:
         self.pid = pid
+        self.home = home
         self.token = token
         self.asker = asker
         self.lifeline = lifeline
@@ -65,8 +69,10 @@ class Supervisor:
         self._children: dict[int, Child] = {}
         self._adopted: set[int] = set()
         self._cookie = ""
+        self._homes = Homes("")
+        self._starter_home = ""
         self._births = 0
-        self._ends = False
+        self._ends = self._is_starter_leaving = False
         self._root = self._add_link(root)
         self._signals = self._watch_signals()
 
@@ -100,6 +106,9 @@ class Supervisor:
         while not self._ends:
             self._reactor.turn(None)
         self._end_everything()
+        self._homes.remove_all()
+        if self._is_starter_leaving:
+            remove_tree(self._starter_home)
 
     # -- messages -------------------------------------------------------------------------------------------------
 
@@ -114,12 +123,13 @@ class Supervisor:
         elif op == "kill" and message["pid"] in self._children:
             kill_group(message["pid"])
         elif op == "end" and link is self._root:
-            self._ends = True
+            self._ends = self._is_starter_leaving = True
 
     def _begin(self, message: Message) -> None:
         if message["path"] is not None:
             sys.path[:] = message["path"]
         self._cookie = message["cookie"]
+        self._homes, self._starter_home = Homes(message["homes"]), message["home"]
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -129,7 +139,7 @@ class Supervisor:
 
     def _on_link_closed(self, link: Link, reason: str) -> None:
         if link is self._root:
-            self._ends = True
+            self._ends = self._is_starter_leaving = True
             return
         for child in list(self._children.values()):
             if child.asker is link:
@@ -140,6 +150,7 @@ class Supervisor:
     def _fork(self, asker: Link, token: int, spec: dict[str, Any], link_end: Descriptors) -> None:
         self._births += 1
         spec["births"] = self._births
+        home_parent = spec["kwargs"].get("temporaryDir")
         try:
             mine, theirs = socket.socketpair()
             lifeline_read, lifeline_write = os.pipe()
@@ -150,12 +161,14 @@ class Supervisor:
             send_message(asker, {"op": "failed", "token": token, "reason": f"fork: {error.strerror}"})
             return
         if pid == 0:
+            spec["home"] = self._homes.of(os.getpid(), home_parent)
             self._become_child(spec, link_end.numbers[0], theirs, lifeline_read, output_write)
         link_end.close()
         ends.close()
         theirs.close()
         os.set_blocking(output_read, False)
-        child = Child(pid, token, asker, lifeline_write, output_read, self._add_link(mine))
+        home = self._homes.of(pid, home_parent)
+        child = Child(pid, token, asker, lifeline_write, output_read, self._add_link(mine), home)
         self._children[pid] = child
         self._reactor.watch(output_read, lambda mask: self._on_output(child))
         send_message(asker, {"op": "forked", "token": token, "pid": pid})
@@ -178,7 +191,7 @@ class Supervisor:
             os.dup2(output, 1, inheritable=True)
             os.dup2(output, 2, inheritable=True)
             self._reactor.abandon()
-            _close_all_but({0, 1, 2, link_end, channel.fileno(), lifeline})
+            close_all_but({0, 1, 2, link_end, channel.fileno(), lifeline})
             hold_on_to(lifeline)
             gc.enable()
             self._run_child(spec, socket.socket(fileno=link_end), channel)
@@ -234,6 +247,8 @@ class Supervisor:
             child = self._children.pop(pid, None)
             if child is not None:
                 self._bury(child, status, usage.ru_maxrss)
+            elif pid in self._homes.removals:
+                self._homes.removals.discard(pid)
             elif pid in self._adopted:
                 self._adopted.discard(pid)
                 ended_orphan = True
@@ -249,6 +264,7 @@ class Supervisor:
     def _bury(self, child: Child, status: int, peak_kib: int) -> None:
         kill_group(child.pid)
         self._end_orphans()
+        self._homes.remove(child.home)
         while self._read_output(child):
             pass
         if child.unfinished_line:
@@ -273,7 +289,7 @@ class Supervisor:
 
     def _end_orphans(self) -> None:
         """End what a dead executor left behind: this process is its heir. What it had let go of in life may live on."""
-        for pid in children_of(os.getpid()) - set(self._children) - self._adopted:
+        for pid in children_of(os.getpid()) - set(self._children) - self._homes.removals - self._adopted:
             kill_group(pid)
             self._adopted.add(pid)
 
@@ -295,12 +311,3 @@ class Supervisor:
             if not leftovers:
                 return
             self._reactor.turn(0.01)
-
-
-def _close_all_but(kept: set[int]) -> None:
-    low = 0
-    for descriptor in sorted(kept):
-        if descriptor > low:  # an empty range would close everything: close_range(2) takes -1 for the last one
-            os.closerange(low, descriptor)
-        low = descriptor + 1
-    os.closerange(low, max(low, os.sysconf("SC_OPEN_MAX")))

@@ -14,8 +14,8 @@ from typing import Any
 
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
-from softgrid._io.threads import IdleThreads
-from softgrid._model.errors import SoftgridError, Undecodable
+from softgrid._io.threads import IdleThreads, Lanes
+from softgrid._model.errors import Refused, SoftgridError, Undecodable
 from softgrid._model.rules import Rules
 from softgrid._node.functions import FunctionTable, UnknownDigest
 from softgrid._node.switch import Switch
@@ -80,6 +80,7 @@ class Execution:
         self._on_options = on_options
         self._queue: WorkQueue[Task] = WorkQueue()
         self._beside = IdleThreads("softgrid-beside")
+        self._in_order = Lanes(self._beside)
         self._parked: dict[bytes, list[Task]] = {}
         self.work = Waiter()
         self.serve_elsewhere: Callable[[], None] | None = None
@@ -121,11 +122,15 @@ class Execution:
         try:
             priority = check_priority(call.priority, self._rules)
         except SoftgridError as error:
-            self.refuse(task.source, task.message_id, str(error))
-            return
+            if not isinstance(error, Refused) or self._functions.is_users(call.function):
+                self.refuse(task.source, task.message_id, str(error))
+                return
+            priority = call.priority  # the rules are about functions of users
         if priority is None:
             if self._functions.is_prompt(call.function):
                 self.run(task)
+            elif self._functions.is_ordered(call.function):
+                self._in_order.run(task.source, lambda: self.run(task))
             else:
                 self._beside.run(lambda: self.run(task))
             return

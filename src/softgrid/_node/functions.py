@@ -40,27 +40,47 @@ class Resolved(NamedTuple):
 class FunctionTable:
     """Finds the function that a call means."""
 
-    def __init__(self, owner: object, methods: frozenset[str], prompt_methods: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        owner: object,
+        methods: frozenset[str],
+        prompt_methods: frozenset[str] = frozenset(),
+        ordered_methods: frozenset[str] = frozenset(),
+        users_methods: frozenset[str] = frozenset(),
+    ) -> None:
         self._owner = owner
         self._methods = methods
         self._prompt_methods = prompt_methods
+        self._ordered_methods = ordered_methods
+        self._users_methods = users_methods
         self._received: OrderedDict[bytes, Callable[..., Any]] = OrderedDict()
         self._bodies: dict[bytes, bytes] = {}
         self.stored: dict[str, tuple[Callable[..., Any], bool]] = {}
 
     def is_users(self, function: Function) -> bool:
         """Whether running this needs the permission to run functions of users."""
-        return not isinstance(function, FunctionName) or function.name not in self._methods
+        return (
+            not isinstance(function, FunctionName)
+            or function.name not in self._methods
+            or function.name in self._users_methods
+        )
 
     def is_prompt(self, function: Function) -> bool:
         """Whether this never waits, so that it may run in the thread that received the call."""
         return isinstance(function, FunctionName) and function.name in self._prompt_methods
+
+    def is_ordered(self, function: Function) -> bool:
+        """Whether calls of this by one caller are run in the order in which they came, whatever their priority."""
+        return isinstance(function, FunctionName) and function.name in self._ordered_methods
 
     def resolve(self, function: Function) -> Resolved:
         """Give what is to be run; unpickling and compiling happen here, so only where user code may run."""
         if isinstance(function, FunctionName):
             return self._by_name(function.name)
         if isinstance(function, FunctionSource):
+            stored = self.stored.get(function.text)  # under a name that is no identifier
+            if stored is not None:
+                return Resolved(stored[0], True, stored[1])
             key = b"source:" + function.text.encode()
             return Resolved(self._cached(key, lambda: compile_source(function.text)), True)
         assert isinstance(function, PickledFunction)
@@ -89,7 +109,7 @@ class FunctionTable:
 
     def _by_name(self, name: str) -> Resolved:
         if name in self._methods:  # first, since it needs no permission: nothing stored may pass for it
-            return Resolved(getattr(self._owner, name), False)
+            return Resolved(getattr(self._owner, name), name in self._users_methods)
         stored = self.stored.get(name)
         if stored is not None:
             return Resolved(stored[0], True, stored[1])

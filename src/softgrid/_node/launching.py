@@ -16,7 +16,7 @@ from typing import Any
 from softgrid._io.link import Link
 from softgrid._io.ports import is_local
 from softgrid._io.process import cause_of_death, signal_name
-from softgrid._io.reactor import Reactor, Timer
+from softgrid._io.reactor import Reactor, Timer, Waiter
 from softgrid._launch.local import SupervisorLine, start_supervisor
 from softgrid._model.errors import LaunchFailed, SoftgridError
 from softgrid._model.names import parse_name
@@ -65,6 +65,7 @@ class Launching:
         address: str,
         bind_host: str,
         cores: int,
+        home: str,
         line: SupervisorLine | None,
     ) -> None:
         self._tree = tree
@@ -77,6 +78,7 @@ class Launching:
         self._address = address
         self._bind_host = bind_host
         self._cores = cores
+        self._home = home
         self._lines: dict[str | None, SupervisorLine] = {None: line} if line else {}
         self._capacity = Capacity()
         self._children: dict[str, Spawn] = {}
@@ -209,12 +211,31 @@ class Launching:
     def _line(self, executable: str | None) -> SupervisorLine:
         line = self._lines.get(executable)
         if line is None or not line.is_open:
-            line = self._lines[executable] = start_supervisor(self._reactor, executable)
+            line = self._lines[executable] = start_supervisor(self._reactor, self._home, executable)
         return line
 
     def start_supervisor(self) -> None:
         """Have the supervisor warm before the first launch asks for it."""
         self._line(None)
+
+    def ensure_supervisor(self) -> None:
+        """Have a supervisor, which removes this executor's home if it is killed; raises LaunchFailed. Blocks."""
+        line = self._lines.get(None)
+        if line is not None and line.is_open:
+            return
+        waiter, errors = Waiter(), []
+
+        def start() -> None:
+            try:
+                self._line(None)
+            except LaunchFailed as error:
+                errors.append(error)
+            waiter.set()
+
+        self._reactor.run_in_turn(start)
+        self._reactor.wait(waiter)
+        if errors:
+            raise errors[0]
 
     def _on_joined(self, spawn: Spawn, error: SoftgridError | None, name: str) -> None:
         if error is None:

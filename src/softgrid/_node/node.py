@@ -27,11 +27,13 @@ from softgrid._node.doorway import Doorway
 from softgrid._node.execution import Execution
 from softgrid._node.fanout import FanOut
 from softgrid._node.functions import FunctionTable
+from softgrid._node.home import Home
 from softgrid._node.launching import Launching
 from softgrid._node.logs import QUIET_TYPES, Logs, Sink
 from softgrid._node.membership import Membership
 from softgrid._node.relaunching import Relaunching
 from softgrid._node.statistics import Statistics
+from softgrid._node.stores import Stores
 from softgrid._node.switch import Switch
 from softgrid._node.transfers import Failed, Transfers, TransferSpec
 from softgrid._state.tree import Tree
@@ -60,6 +62,10 @@ class NodeSpec(NamedTuple):
     log_kwargs: dict[str, Any]
     methods: frozenset[str]
     prompt_methods: frozenset[str]
+    home: str
+    permanent: str
+    ordered_methods: frozenset[str] = frozenset()
+    users_methods: frozenset[str] = frozenset()
     first_port: int | None = None
 
     def __repr__(self) -> str:
@@ -120,10 +126,15 @@ class Node:
             address,
             spec.bind_host,
             self.cores,
+            spec.home,
             line,
         )
         self._relaunching = self._relaunch_what_is_lost() if spec.role == "orchestrator" else None
-        self.functions = FunctionTable(owner, spec.methods, spec.prompt_methods)
+        self.functions = FunctionTable(
+            owner, spec.methods, spec.prompt_methods, spec.ordered_methods, spec.users_methods
+        )
+        self.home = Home(spec.home, self.launching.ensure_supervisor)
+        self.stores = Stores(self.home, spec.permanent, self.functions.stored)
         self.fanout = FanOut(self.tree, self.switch, self.functions)
         self.execution = Execution(
             owner,
@@ -400,6 +411,8 @@ class Node:
             self._doorway.close()
         self._port_socket.close()
         self.launching.end(LEAVE_TIMEOUT_S)
+        self.stores.close()
+        self.home.remove()
         for link in self.links():
             link.close("left the grid")
         self.execution.work.set()

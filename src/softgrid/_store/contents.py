@@ -53,7 +53,7 @@ def _plain_bytes(content: object) -> bytes:
         return content.encode("utf-8", "surrogatepass")
     if isinstance(content, (bytes, bytearray, memoryview)):
         return bytes(content)
-    raise BadArgument("data", content, "text or bytes, or anything with a writeFunc for it")
+    raise BadArgument("data", type(content), "text or bytes, or anything with a writeFunc for it")
 
 
 def read_plain(file: StoredFile, descriptor: int) -> object:

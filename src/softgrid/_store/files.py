@@ -106,33 +106,35 @@ class FileStore:
         try:
             return self._read(file, reader_args or (), reader_kwargs or {})
         except FileNotFoundError:
-            return _absent(file, default, must_exist)
+            _check_may_be_gone(file, must_exist)
+            return default
 
     def pop(
         self,
         name: str,
-        default: object = None,
         *,
         reader_args: Sequence[Any] | None = None,
         reader_kwargs: Mapping[str, Any] | None = None,
         must_exist: bool = True,
         delete: bool = False,
-    ) -> object:
-        """Read the file as `get` does, forget *name*, and give a PoppedFile.
+    ) -> PoppedFile | None:
+        """Read the file as `get` does and forget *name*; None where `get` gives the default.
 
         With *delete* the file goes too, and with it every other name that stands for it.  The
         name stays when reading or deleting fails.
         """
         file = self._names.get(name, None, must_exist=must_exist)
         if file is None:
-            return default
+            return None
         try:
             content = self._read(file, reader_args or (), reader_kwargs or {})
         except FileNotFoundError:
             self._forget(file)
-            return _absent(file, default, must_exist)
+            _check_may_be_gone(file, must_exist)
+            return None
         if not self._forget(file, delete=delete):
-            return _absent(file, default, must_exist)
+            _check_may_be_gone(file, must_exist)
+            return None
         return PoppedFile(file, content)
 
     def names(self) -> tuple[str, ...]:
@@ -207,8 +209,7 @@ class FileStore:
             raise NotWritten(f"{file.location!r} was not deleted: {error.strerror}") from error
 
 
-def _absent(file: StoredFile, default: object, must_exist: bool) -> object:
+def _check_may_be_gone(file: StoredFile, must_exist: bool) -> None:
     if must_exist:
         accepted = f"a name whose file exists ({file.location!r} is gone), or mustExist=False"
         raise Missing("name", file.name, accepted)
-    return default

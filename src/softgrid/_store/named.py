@@ -120,11 +120,9 @@ class NamedStore(Generic[T]):
         return default
 
     def _accepted(self) -> str:
-        if not self._kept:
-            return f"the name of a kept {self.noun} (none is kept), or mustExist=False"
-        names = ", ".join(repr(name) for name in list(self._kept)[:8])
+        names = ", ".join(repr(name) for name in list(self._kept)[:8]) or "none is kept"
         more = ", …" if len(self._kept) > 8 else ""
-        return f"the name of a kept {self.noun} ({names}{more}), or mustExist=False"
+        return f"one of the {self.noun} names ({names}{more}), or mustExist=False"
 
 
 def check_name(name: object) -> None:

@@ -222,8 +222,11 @@ def _names_bound_by(node: Any) -> list[str]:
     return [getattr(node, "name", "")] + [target.id for target in targets if hasattr(target, "id")]
 
 
-def compile_source(text: str) -> Callable[..., Any]:
-    """Make a function from source text: an expression (a lambda), or definitions of which the last one counts."""
+def compile_source(text: str, name: str | None = None, parameter: str = "function") -> Callable[..., Any]:
+    """Make a function from source text: an expression (a lambda), or definitions of which the last one counts.
+
+    Where *name* is given the definition of that name counts. *parameter* is what errors call the text.
+    """
     namespace: dict[str, Any] = {"__name__": "softgrid_source", "__builtins__": __builtins__}
     import textwrap
 
@@ -231,13 +234,20 @@ def compile_source(text: str) -> Callable[..., Any]:
     try:
         function = eval(compile(text.strip(), "<softgrid source>", "eval"), namespace)
     except SyntaxError:
-        import ast
-
-        tree = ast.parse(text, "<softgrid source>")
-        exec(compile(tree, "<softgrid source>", "exec"), namespace)  # noqa: S102  (running what a user sent is the job)
-        defined = [namespace.get(name) for node in tree.body for name in _names_bound_by(node)]
-        functions = [value for value in defined if isinstance(value, types.FunctionType)]
-        function = functions[-1] if functions else None
+        function = _defined_by(text, name, namespace)
     if not callable(function):
-        raise BadArgument("function", text, "source text that defines a function or is a lambda expression")
+        raise BadArgument(parameter, text, "source text that defines a function or is a lambda expression")
     return function  # type: ignore[no-any-return]
+
+
+def _defined_by(text: str, name: str | None, namespace: dict[str, Any]) -> Callable[..., Any] | None:
+    """Run definitions, and give the last function among them, or the one of that name."""
+    import ast
+
+    tree = ast.parse(text, "<softgrid source>")
+    exec(compile(tree, "<softgrid source>", "exec"), namespace)  # noqa: S102  (running what a user sent is the job)
+    bound = reversed([each for node in tree.body for each in _names_bound_by(node)])
+    functions = {each: namespace[each] for each in bound if isinstance(namespace.get(each), types.FunctionType)}
+    if name is not None and functions and name not in functions:
+        raise BadArgument("name", name, f"the name of a function that the source defines ({', '.join(functions)})")
+    return functions[name or next(iter(functions))] if functions else None

@@ -1,0 +1,82 @@
+"""Keeping things with other executors: one call by name to all of them, and its results as users get them.
+
+Called by MethodsBase. Where *receivers* can only mean one executor the result is its own, else a list in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from softgrid._api.boundary import status_of, statuses_for_failures
+from softgrid._model.errors import SoftgridError
+from softgrid._model.roles import PLURAL
+from softgrid._model.status import SoftgridStatus
+from softgrid._node.node import Node
+from softgrid._node.transfers import TransferSpec
+from softgrid._state.timeouts import check_timeout
+from softgrid._store.callables import Travelling, function_from
+from softgrid._store.objects import revive
+
+
+def call_elsewhere(
+    node: Node, method: str, args: tuple[Any, ...], receivers: Any, timeout: Any, *, bounce: Any = None, waits: bool
+) -> Any:
+    """Have executors call one of their methods; gives its results, or None at once when nobody waits for them."""
+    call = {
+        "function": method,
+        "args": args,
+        "priority": None,
+        "result_handling": {"return_result": waits},
+    }
+    seconds = check_timeout(timeout, "timeout")
+    results = statuses_for_failures(node.transfer(TransferSpec(call, receivers, bounce, waits, seconds)))
+    if results is None or not _means_one(receivers, bounce):
+        return results
+    return results[0]
+
+
+def _means_one(receivers: Any, bounce: Any) -> bool:
+    return isinstance(receivers, str) and receivers not in PLURAL and bounce is None
+
+
+def fetch(
+    node: Node,
+    kind: str,
+    name: str,
+    receivers: Any,
+    timeout: Any,
+    default: Any,
+    *,
+    must_exist: bool,
+    pops: bool = False,
+) -> Any:
+    """Have executors hand over what they keep under a name, and make it anew here."""
+    waits = not pops or timeout is not None
+    args = (kind, name, bool(must_exist), pops)
+    found = call_elsewhere(node, "_hand_over", args, receivers, timeout, waits=waits)
+    if not waits or not isinstance(found, list):
+        return _unpacked(kind, found, default) if waits else None
+    return [_unpacked(kind, each, default) for each in found]
+
+
+def _unpacked(kind: str, found: Any, default: Any) -> Any:
+    if found is None:
+        return default
+    if isinstance(found, SoftgridStatus):
+        return found
+    try:
+        return _UNPACK[kind](found)
+    except SoftgridError as error:
+        return status_of(error)
+
+
+def _function(travelling: Travelling) -> Callable[..., Any]:
+    return function_from(travelling, "func")
+
+
+_UNPACK: dict[str, Callable[[Any], Any]] = {
+    "object": lambda parcel: revive(parcel).value,
+    "data": lambda parcel: revive(parcel).value,
+    "function": _function,
+}

@@ -1,0 +1,82 @@
+"""Homes: the private folders in which executors keep what need not outlive them, and who removes them.
+
+An executor makes its home when it first needs one and removes it when it leaves.  What a killed one
+leaves is removed by its supervisor; and where the supervisor is killed, by whoever started that.
+Both can say where the homes are without having been told that they were made.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from softgrid._io.descriptors import close_all_but
+from softgrid._io.folders import remove_tree, temporary_parent
+
+_PREFIX = "softgrid-"
+_GONE = ".gone"
+
+
+def new_home(parent: str | None) -> str:
+    """Give a path for a home that nobody else has, in *parent* or where temporary files go; makes nothing."""
+    return os.path.join(parent or temporary_parent(), _PREFIX + os.urandom(8).hex())
+
+
+class Homes:
+    """The homes of the executors that one supervisor forks: in *folder*, or where an executor was told to have it."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._elsewhere: set[str] = set()
+        self._removals: set[int] = set()
+
+    def of(self, pid: int, parent: object) -> str:
+        """Give the home of the executor with that process id, whose parameter temporaryDir is *parent*."""
+        if not isinstance(parent, str):
+            return os.path.join(self.folder, str(pid))
+        parent = os.path.abspath(parent)
+        self._elsewhere.add(parent)
+        return os.path.join(parent, f"{self._mark()}{pid}")
+
+    def _mark(self) -> str:
+        return f"{_PREFIX}{os.path.basename(self.folder)}-"
+
+    def remove(self, home: str) -> None:
+        """Take a home away at once; what is in it is removed by a process of its own, which may take its time."""
+        try:
+            os.rename(home, home + _GONE)
+        except (OSError, ValueError):  # it was never made
+            return
+        try:
+            pid = os.fork()
+        except OSError:
+            remove_tree(home + _GONE)
+            return
+        if pid == 0:
+            try:
+                signal.set_wakeup_fd(-1)
+                close_all_but(set())
+                remove_tree(home + _GONE)
+            finally:
+                os._exit(0)
+        self._removals.add(pid)
+
+    @property
+    def removals(self) -> set[int]:
+        """The processes that are removing homes."""
+        return self._removals
+
+    def remove_all(self) -> None:
+        """Remove every home; blocks until it is done."""
+        remove_tree(self.folder)
+        for parent in self._elsewhere:
+            for entry in _entries(parent):
+                if entry.startswith(self._mark()):
+                    remove_tree(os.path.join(parent, entry))
+
+
+def _entries(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (OSError, ValueError):
+        return []

@@ -1,0 +1,204 @@
+"""What one executor keeps: objects, data, functions, files and packages, for its own user and for peers.
+
+One per executor. The engines in `_store` know nothing of each other, of folders that come and go, and of the forms in
+which users give functions; this joins them. Called from any thread, never from a callback: users' code may run here.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from softgrid._model.errors import BadArgument, Closed
+from softgrid._node.home import Home
+from softgrid._store.callables import StoredFunction, function_from, source_of, to_travel
+from softgrid._store.named import NamedStore
+from softgrid._store.objects import Parcel, StoredObject, revive, serialize
+
+if TYPE_CHECKING:
+    from softgrid._store.files import FileStore, PoppedFile
+    from softgrid._store.packages import Package, PackageStore
+
+AS_IS, SERIALIZED, TRAVELLING = "as is", "serialized", "travelling"
+"""Forms of what is kept: itself, a parcel that users can keep, and what is made anew on another executor."""
+
+TEMPORARY = "temporary"
+SITE = "site-packages"
+_ABSENT = object()
+
+
+class FileSpec(NamedTuple):
+    """A file as a user asks for it; the functions in any of the forms that users know."""
+
+    name: str
+    path: Any
+    data: Any
+    root: str | None
+    write_function: Any
+    write_args: Any
+    write_kwargs: Any
+    read_function: Any
+
+
+class Stores:
+    """Objects, data, functions, files and packages of one executor."""
+
+    def __init__(self, home: Home, permanent: str, functions: dict[str, Any]) -> None:
+        self._home = home
+        self._permanent = permanent
+        self._lock = threading.Lock()
+        self._files: FileStore | None = None
+        self._packages: PackageStore | None = None
+        self._is_closed = False
+        self.objects: NamedStore[StoredObject] = NamedStore("object")
+        self.data: NamedStore[Any] = NamedStore("data")
+        self.functions: NamedStore[StoredFunction] = NamedStore("function", functions)
+        self._stores: dict[str, NamedStore[Any]] = {
+            "object": self.objects,
+            "data": self.data,
+            "function": self.functions,
+        }
+        if os.path.isdir(os.path.join(permanent, SITE)):
+            self.packages.look_in("permanent")
+
+    # -- objects, functions ---------------------------------------------------------------------------------------
+
+    def add_object(self, name: str, parcel: object, *, replace: bool) -> None:
+        """Keep the object that comes as a parcel."""
+        self.objects.check_free(name, replace=replace)
+        self.objects.add(name, revive(parcel), replace=replace)
+
+    def add_function(self, name: str, given: object, *, wants_executor: bool, replace: bool) -> None:
+        """Keep a function that calls can name from then on."""
+        if not isinstance(wants_executor, bool):
+            raise BadArgument("firstArgExecutor", wants_executor, "True or False")
+        self.functions.check_free(name, replace=replace)
+        function = function_from(given, "func", name)
+        self.functions.add(name, StoredFunction(function, wants_executor, source_of(given)), replace=replace)
+
+    def give(
+        self, kind: str, name: str, default: Any = None, *, must_exist: bool, pops: bool = False, form: str = AS_IS
+    ) -> Any:
+        """Give what is kept under a name in one of its forms; it is popped only once it could be made."""
+        pack = _FORMS.get((kind, form))
+        if pack is None:
+            raise BadArgument("kind", kind, "'object', 'data' or 'function'")
+        store = self._stores[kind]
+        while True:
+            kept = store.get(name, _ABSENT, must_exist=must_exist)
+            if kept is _ABSENT:
+                return default
+            packed = pack(kept)
+            if not pops or store.drop(name, kept):
+                return packed
+
+    # -- files ----------------------------------------------------------------------------------------------------
+
+    @property
+    def files(self) -> FileStore:
+        """The named files."""
+        from softgrid._store.files import FileStore
+
+        with self._lock:
+            if self._files is None:
+                self._files = FileStore(temporary=self._temporary, permanent=self._permanent)
+            return self._files
+
+    def add_file(self, spec: FileSpec, *, replace: bool) -> str:
+        """Write a file and keep its name; gives where it is."""
+        _check_arguments("w", spec.write_args, spec.write_kwargs)
+        with self._room(spec.root):
+            file = self.files.add(
+                spec.name,
+                spec.path,
+                spec.data,
+                root=spec.root,
+                writer=self._function("writeFunc", spec.write_function),
+                writer_args=spec.write_args,
+                writer_kwargs=spec.write_kwargs,
+                reader=self._function("readFunc", spec.read_function),
+                replace=replace,
+            )
+        return file.location
+
+    def get_file(self, name: str, default: Any, args: Any, kwargs: Any, *, must_exist: bool) -> Any:
+        """Read a file."""
+        _check_arguments("r", args, kwargs)
+        return self.files.get(name, default, reader_args=args, reader_kwargs=kwargs, must_exist=must_exist)
+
+    def pop_file(self, name: str, args: Any, kwargs: Any, *, must_exist: bool, delete: bool) -> PoppedFile | None:
+        """Read a file and forget its name; None when there is none and none must exist."""
+        _check_arguments("r", args, kwargs)
+        return self.files.pop(name, reader_args=args, reader_kwargs=kwargs, must_exist=must_exist, delete=delete)
+
+    def _function(self, parameter: str, given: object) -> Callable[..., Any] | None:
+        if isinstance(given, str) and given in self.functions:
+            return self.functions.get(given).function
+        return None if given is None else function_from(given, parameter)
+
+    # -- packages -------------------------------------------------------------------------------------------------
+
+    @property
+    def packages(self) -> PackageStore:
+        """What was made importable."""
+        import site
+
+        from softgrid._store.packages import PackageStore
+
+        with self._lock:
+            if self._packages is None:
+                sites = {
+                    TEMPORARY: os.path.join(self._temporary, SITE),
+                    "permanent": os.path.join(self._permanent, SITE),
+                    "user": site.getusersitepackages(),
+                }
+                self._packages = PackageStore(sites)
+            return self._packages
+
+    def add_package(self, package: Any, *, relative_root: Any, site: Any, replace: bool) -> Package:
+        """Make a package or module importable."""
+        if self._is_closed:
+            raise Closed("this executor has left the grid, and imports nothing for it any more")
+        with self._room(site):
+            return self.packages.add(package, relative_root=relative_root, site=site, replace=replace)
+
+    # -- folders --------------------------------------------------------------------------------------------------
+
+    @property
+    def _temporary(self) -> str:
+        return os.path.join(self._home.path, TEMPORARY)
+
+    def _room(self, root: object) -> AbstractContextManager[None]:
+        return self._home.in_use() if root == TEMPORARY else nullcontext()
+
+    def close(self) -> None:
+        """Take packages off the import path; what is kept in memory stays, for who still asks."""
+        self._is_closed = True
+        if self._packages is not None:
+            self._packages.close()
+
+
+def _check_arguments(initial: str, args: object, kwargs: object) -> None:
+    if args is not None and not isinstance(args, (list, tuple)):
+        raise BadArgument(f"{initial}args", args, "None or a list of arguments")
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise BadArgument(f"{initial}kwargs", kwargs, "None or a dictionary of keyword arguments")
+
+
+def _parcel(stored: StoredObject, *, is_to_travel: bool = False) -> Parcel:
+    """An object as a parcel again: by dill where it came by dill, else by whatever can."""
+    return serialize(stored.value, "dill" if stored.loads == "dill" else None, is_to_travel=is_to_travel)
+
+
+_FORMS: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("object", AS_IS): lambda stored: stored.value,
+    ("object", SERIALIZED): _parcel,
+    ("object", TRAVELLING): lambda stored: _parcel(stored, is_to_travel=True),
+    ("data", AS_IS): lambda value: value,
+    ("data", TRAVELLING): lambda value: serialize(value, is_to_travel=True),
+    ("function", AS_IS): lambda stored: stored.function,
+    ("function", TRAVELLING): lambda stored: to_travel(stored.function, stored.source),
+}
