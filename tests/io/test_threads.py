@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.harness.sockets import PATIENCE_S
 
-from softgrid._io.threads import IdleThreads, Serial
+from softgrid._io.threads import IdleThreads, Lanes, Serial
 
 
 class Meeting:
@@ -160,3 +160,56 @@ def test_work_that_raises_does_not_stop_the_line(monkeypatch: Any) -> None:
     serial.run(lambda: told.append(1))
     serial.drain(0.3)
     assert told == [1]
+
+
+def test_work_of_one_lane_keeps_its_order_and_never_overlaps() -> None:
+    lanes, seen, done = Lanes(IdleThreads("test-lanes")), [], threading.Event()
+    running = threading.Lock()
+
+    def work(number: int) -> None:
+        assert running.acquire(blocking=False), "two at a time"
+        seen.append(number)
+        running.release()
+        if number == 199:
+            done.set()
+
+    for number in range(200):
+        lanes.run("lane", lambda number=number: work(number))
+    assert done.wait(PATIENCE_S)
+    assert seen == list(range(200))
+
+
+def test_lanes_do_not_wait_for_each_other() -> None:
+    lanes, gate, reached = Lanes(IdleThreads("test-lanes")), threading.Event(), threading.Event()
+    lanes.run("stuck", lambda: gate.wait(PATIENCE_S) or None)
+    lanes.run("stuck", reached.set)
+    free = threading.Event()
+    lanes.run("free", free.set)
+    assert free.wait(PATIENCE_S)
+    assert not reached.is_set()
+    gate.set()
+    assert reached.wait(PATIENCE_S)
+
+
+def test_lanes_that_are_done_are_forgotten() -> None:
+    lanes, pause = Lanes(IdleThreads("test-lanes")), threading.Event()
+    for lane in range(20):
+        lanes.run(lane, lambda: None)
+    for _ in range(2000):
+        if not len(lanes):
+            return
+        pause.wait(0.005)
+    raise AssertionError(f"{len(lanes)} lanes are left")
+
+
+def test_what_one_piece_of_work_raises_does_not_hold_up_its_lane(monkeypatch: Any) -> None:
+    lanes, reached, told = Lanes(IdleThreads("test-lanes")), threading.Event(), threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda raised: told.set())
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    lanes.run("lane", fail)
+    lanes.run("lane", reached.set)
+    assert reached.wait(PATIENCE_S)
+    assert told.wait(PATIENCE_S), "it is told as what any thread raises"

@@ -30,8 +30,14 @@ CALLER, OTHER = 70, 80
 
 
 class Executor:
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+
     def ping(self) -> str:
         return "pong"
+
+    def keep(self, what: Any) -> None:
+        self.kept.append(what)
 
 
 class Running:
@@ -44,7 +50,9 @@ class Running:
         self.events: list[tuple[str, str]] = []
         self.asked: list[tuple[int, bytes]] = []
         self.takes_over = False
-        self.functions = FunctionTable(self.owner, frozenset({"ping"}), frozenset({"ping"}))
+        self.functions = FunctionTable(
+            self.owner, frozenset({"ping", "keep"}), frozenset({"ping"}), frozenset({"keep"})
+        )
         self.execution = Execution(
             self.owner,
             self.switch,  # type: ignore[arg-type]
@@ -254,6 +262,16 @@ def test_priorities_that_the_rules_forbid_are_refused(rule: str, priority: Any) 
     assert running.execution.queued == 0
 
 
+@pytest.mark.parametrize(
+    ("rule", "priority"), [("execution_allow_negative_priority", -1.0), ("execution_allow_none_priority", None)]
+)
+def test_rules_about_priorities_are_about_functions_of_users(rule: str, priority: Any) -> None:
+    running = Running(**{rule: False})
+    running.comes(FunctionName("ping"), priority=priority)
+    running.execution.run_queue()
+    assert running.answer() == "pong"
+
+
 def test_a_priority_that_is_no_number_is_refused(running: Running) -> None:
     running.comes(int, priority=float("nan"))
     with pytest.raises(Failure, match="priority"):
@@ -287,6 +305,17 @@ def test_priority_none_runs_at_once_beside_the_queue(running: Running) -> None:
 def test_a_method_that_never_waits_runs_where_it_arrives(running: Running) -> None:
     running.comes(FunctionName("ping"), priority=None)
     assert running.answer() == "pong"
+
+
+def test_methods_that_keep_things_run_beside_the_queue_in_the_order_of_each_caller(running: Running) -> None:
+    last = threading.Event()
+    running.execution.after_run = lambda: last.set() if 99 in running.owner.kept else None
+    running.comes(int)
+    for number in range(100):
+        running.comes(FunctionName("keep"), number, priority=None)
+    assert last.wait(PATIENCE_S)
+    assert running.owner.kept == list(range(100))
+    assert running.execution.queued == 1
 
 
 def test_who_serves_elsewhere_is_told_of_each_call(running: Running) -> None:

@@ -91,6 +91,28 @@ def test_only_methods_that_never_wait_are_prompt(table: FunctionTable) -> None:
     assert not FunctionTable(Executor(), frozenset({"open_method"})).is_prompt(FunctionName("open_method"))
 
 
+@pytest.mark.parametrize("name", ["my function", "größe-2", "lambda"])
+def test_a_stored_function_is_found_under_a_name_that_is_no_identifier(table: FunctionTable, name: str) -> None:
+    table.stored[name] = (abs, True)
+    assert table.resolve(FunctionSource(name)) == (abs, True, True)
+
+
+def test_methods_that_run_functions_of_users_need_the_permission(table: FunctionTable) -> None:
+    assert not table.is_users(FunctionName("open_method"))
+    open_to_some = FunctionTable(Executor(), frozenset({"open_method"}), users_methods=frozenset({"open_method"}))
+    assert open_to_some.is_users(FunctionName("open_method"))
+    resolved = open_to_some.resolve(FunctionName("open_method"))
+    assert resolved.is_users
+    assert resolved.function(1) == 2
+
+
+def test_only_methods_that_keep_things_are_ordered() -> None:
+    table = FunctionTable(Executor(), frozenset({"open_method"}), ordered_methods=frozenset({"open_method"}))
+    assert table.is_ordered(FunctionName("open_method"))
+    assert not table.is_ordered(FunctionName("closed_method"))
+    assert not table.is_ordered(FunctionSource("open_method"))
+
+
 def test_source_is_compiled_once(table: FunctionTable) -> None:
     one, other = (table.resolve(FunctionSource("lambda x: x + 1")) for _ in range(2))
     assert one.function is other.function

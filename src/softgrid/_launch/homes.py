@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
+from hashlib import blake2b
 
 from softgrid._io.descriptors import close_all_but
-from softgrid._io.folders import remove_tree, temporary_parent
+from softgrid._io.folders import make_private, remove_tree, temporary_parent
 
 _PREFIX = "softgrid-"
 _GONE = ".gone"
+_ELSEWHERE = "elsewhere-"
 
 
 def new_home(parent: str | None) -> str:
@@ -23,20 +26,30 @@ def new_home(parent: str | None) -> str:
 
 
 class Homes:
-    """The homes of the executors that one supervisor forks: in *folder*, or where an executor was told to have it."""
+    """The homes of the executors that one supervisor forks: in *folder*, or where an executor was told to have it.
+
+    The folder remembers those other places, so that whoever removes the homes knows all of them.
+    """
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self._elsewhere: set[str] = set()
-        self._removals: set[int] = set()
+        self.removals: set[int] = set()
+        """The processes that are removing homes."""
 
     def of(self, pid: int, parent: object) -> str:
         """Give the home of the executor with that process id, whose parameter temporaryDir is *parent*."""
         if not isinstance(parent, str):
             return os.path.join(self.folder, str(pid))
+        return os.path.join(os.path.abspath(parent), f"{self._mark()}{pid}")
+
+    def expect_in(self, parent: object) -> None:
+        """Say that an executor may have its home in *parent*."""
+        if not isinstance(parent, str):
+            return
         parent = os.path.abspath(parent)
-        self._elsewhere.add(parent)
-        return os.path.join(parent, f"{self._mark()}{pid}")
+        with suppress(OSError, ValueError):
+            make_private(self.folder)
+            os.symlink(parent, os.path.join(self.folder, _ELSEWHERE + blake2b(parent.encode()).hexdigest()[:16]))
 
     def _mark(self) -> str:
         return f"{_PREFIX}{os.path.basename(self.folder)}-"
@@ -59,24 +72,24 @@ class Homes:
                 remove_tree(home + _GONE)
             finally:
                 os._exit(0)
-        self._removals.add(pid)
-
-    @property
-    def removals(self) -> set[int]:
-        """The processes that are removing homes."""
-        return self._removals
+        self.removals.add(pid)
 
     def remove_all(self) -> None:
         """Remove every home; blocks until it is done."""
+        for entry in _entries(self.folder):
+            if entry.startswith(_ELSEWHERE):
+                with suppress(OSError):
+                    self._remove_from(os.readlink(os.path.join(self.folder, entry)))
         remove_tree(self.folder)
-        for parent in self._elsewhere:
-            for entry in _entries(parent):
-                if entry.startswith(self._mark()):
-                    remove_tree(os.path.join(parent, entry))
+
+    def _remove_from(self, parent: str) -> None:
+        for entry in _entries(parent):
+            if entry.startswith(self._mark()):
+                remove_tree(os.path.join(parent, entry))
 
 
 def _entries(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
-    except (OSError, ValueError):
+    except OSError:
         return []

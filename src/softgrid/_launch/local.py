@@ -70,8 +70,6 @@ class SupervisorLine:
         """Ask for an executor whose link to its upgrid is *link_end*; its news go to *on_event*. Gives its token."""
         token = next(self._tokens)
         self._listeners[token] = on_event
-        if self._homes is not None:
-            self._homes.of(0, spec["kwargs"].get("temporaryDir"))
         send_message(self._link, {"op": "fork", "token": token, "spec": spec}, Descriptors(link_end.detach()))
         return token
 
@@ -93,6 +91,8 @@ class SupervisorLine:
             self._process.await_end(timeout)
             self._listeners.clear()
             self._link.close()
+        if self._homes is not None:  # as far as the supervisor has not come to it
+            self._homes.remove_all()
 
     def abandon(self) -> None:
         """In a forked process: let go of the parent's line."""

@@ -151,6 +151,7 @@ class Supervisor:
         self._births += 1
         spec["births"] = self._births
         home_parent = spec["kwargs"].get("temporaryDir")
+        self._homes.expect_in(home_parent)
         try:
             mine, theirs = socket.socketpair()
             lifeline_read, lifeline_write = os.pipe()
