@@ -160,6 +160,8 @@ def _existing_forms(site: Root, manifest: Manifest) -> list[str]:
             return _forms(folder, manifest.own_name)
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise not_written(os.path.join(site.path, manifest.path), error) from error
 
 
 def _forms(folder: int, name: str) -> list[str]:
