@@ -238,8 +238,6 @@ def test_methods_of_executors_that_run_no_user_functions_can_still_be_called(gri
 
 def test_the_name_of_a_stored_function(make_grid: MakeGrid) -> None:
     grid = make_grid()
-    if not hasattr(grid.O, "add_udf"):
-        pytest.skip("add_udf comes with a later issue")
     grid.one(lambda executor: executor.add_udf("own", lambda executor, x: (executor.role, x), True), first=True)
     assert grid.one("own", 3) == ("worker", 3)
 
