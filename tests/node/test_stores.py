@@ -15,7 +15,7 @@ import pytest
 
 from softgrid._model.errors import BadArgument, Closed, Duplicate, Missing, Unserializable
 from softgrid._node.home import Home
-from softgrid._node.stores import AS_IS, SERIALIZED, TRAVELLING, FileSpec, Stores
+from softgrid._node.stores import AS_IS, SERIALIZED, TRAVELLING, Stores
 from softgrid._store.callables import StoredFunction, function_from
 from softgrid._store.objects import revive
 from softgrid._wire.functions import FunctionSource
@@ -41,9 +41,8 @@ def stores(home: Home, tmp_path: Path, functions: dict[str, Any]) -> Iterator[St
     sys.modules.pop("sgkept", None)
 
 
-def a_file(path: Any = "a", data: Any = "text", **changes: Any) -> FileSpec:
-    known = {"root": "temporary", "write_function": None, "write_args": None, "write_kwargs": None}
-    return FileSpec(**{"name": "f", "path": path, "data": data, "read_function": None, **known, **changes})
+def add(stores: Stores, path: Any = "a", data: Any = "text", name: Any = "f", **more: Any) -> str:
+    return stores.add_file(name, path, data, **more)
 
 
 def a_module(value: object) -> dict[str, Any]:
@@ -179,15 +178,15 @@ def test_whether_a_function_wants_the_executor_must_be_said(stores: Stores, flag
 
 
 def test_temporary_files_are_in_the_home_and_permanent_ones_are_not(stores: Stores, home: Home, tmp_path: Path) -> None:
-    assert stores.add_file(a_file("p", root="permanent"), replace=True) == str(tmp_path / "permanent" / "p")
+    assert add(stores, "p", root="permanent") == str(tmp_path / "permanent" / "p")
     assert not os.path.exists(home.path)
-    assert stores.add_file(a_file("t"), replace=True) == os.path.join(home.path, "temporary", "t")
+    assert add(stores, "t") == os.path.join(home.path, "temporary", "t")
     home.remove()
     assert stores.files.names() == ("f",)
     with pytest.raises(Missing, match="is gone"):
         stores.get_file("f", None, None, None, must_exist=True)
     with pytest.raises(Closed):
-        stores.add_file(a_file("t"), replace=True)
+        add(stores, "t")
     assert os.listdir(tmp_path) == ["permanent"]
 
 
@@ -198,8 +197,7 @@ def test_functions_that_write_and_read_are_taken_in_every_form(stores: Stores) -
     )
     forms: list[Any] = [source, {"object": pickle.dumps(_write), "loads": "pickle"}, _write]
     for form in forms:
-        file = a_file(write_function=form, write_args=["!"], read_function="reads")
-        stores.add_file(file, replace=True)
+        add(stores, writer=form, args=["!"], reader="reads")
         assert stores.get_file("f", None, [2], None, must_exist=True) == "text!text!"
         assert stores.get_file("f", None, None, {"times": 3}, must_exist=True) == "text!text!text!"
 
@@ -211,11 +209,11 @@ def _write(data: str, path: str, end: str = "") -> None:
 @pytest.mark.parametrize(
     ("changes", "parameter"),
     [
-        ({"write_args": "!"}, "wargs"),
-        ({"write_kwargs": ["!"]}, "wkwargs"),
-        ({"write_function": 5}, "writeFunc"),
-        ({"write_function": "no_such_function"}, "writeFunc"),
-        ({"read_function": "def f(:"}, "readFunc"),
+        ({"args": "!"}, "wargs"),
+        ({"kwargs": ["!"]}, "wkwargs"),
+        ({"writer": 5}, "writeFunc"),
+        ({"writer": "no_such_function"}, "writeFunc"),
+        ({"reader": "def f(:"}, "readFunc"),
         ({"root": "elsewhere"}, "root"),
         ({"path": "../x"}, "path"),
         ({"name": ""}, "name"),
@@ -224,12 +222,12 @@ def _write(data: str, path: str, end: str = "") -> None:
 )
 def test_errors_name_the_parameter_that_users_know(stores: Stores, changes: dict[str, Any], parameter: str) -> None:
     with pytest.raises(BadArgument, match=rf"^{parameter}: got"):
-        stores.add_file(a_file()._replace(**changes), replace=True)
+        add(stores, **changes)
     assert stores.files.names() == ()
 
 
 def test_arguments_of_reading_are_checked(stores: Stores) -> None:
-    stores.add_file(a_file(), replace=True)
+    add(stores)
     with pytest.raises(BadArgument, match="rargs: got"):
         stores.get_file("f", None, "x", None, must_exist=True)
     with pytest.raises(BadArgument, match="rkwargs: got"):
@@ -238,7 +236,7 @@ def test_arguments_of_reading_are_checked(stores: Stores) -> None:
 
 
 def test_a_popped_file_tells_how_it_was_written(stores: Stores) -> None:
-    stores.add_file(a_file(write_function=_write, write_kwargs={"end": "!"}), replace=True)
+    add(stores, writer=_write, kwargs={"end": "!"})
     popped = stores.pop_file("f", None, None, must_exist=True, delete=True)
     assert popped is not None
     assert popped.content == "text!"

@@ -400,6 +400,20 @@ def test_however_a_grid_ends_no_home_is_left(scripts: Scripts, ending: str) -> N
     running.end()
 
 
+@pytest.mark.parametrize("ending", ["", "os._exit(3)", "M.disconnect()", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_an_executor_that_was_made_by_hand_leaves_no_home_either(scripts: Scripts, ending: str) -> None:
+    by_hand = """
+    from softgrid import Manager
+    M = Manager()
+    assert M.add_data('d', 1)
+    from softgrid._io.lifeline import children_of
+    assert children_of(os.getpid()) == set(), 'nobody is started before there is something to look after'
+    assert M.add_file('f', 'a', 'text')
+    assert M.get_file('f') == 'text'
+    """
+    scripts.start(textwrap.dedent(by_hand) + ending).end()
+
+
 def test_a_supervisor_that_dies_takes_the_homes_of_its_executors_with_it(scripts: Scripts) -> None:
     said = scripts.run(
         KEEPING

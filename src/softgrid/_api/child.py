@@ -25,6 +25,8 @@ def supervise(descriptor: int) -> None:
     """Be the supervisor of this machine for the process at the other end of *descriptor*."""
     import cloudpickle  # noqa: F401  (loaded once here, so that no executor has to)
 
+    import softgrid._node.stores  # noqa: F401  (so is this)
+
     os.setsid()
     Supervisor(socket.socket(fileno=descriptor), become_executor).run()
 

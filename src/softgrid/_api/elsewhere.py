@@ -5,7 +5,6 @@ Called by MethodsBase. Where *receivers* can only mean one executor the result i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from softgrid._api.boundary import status_of, statuses_for_failures
@@ -15,8 +14,6 @@ from softgrid._model.status import SoftgridStatus
 from softgrid._node.node import Node
 from softgrid._node.transfers import TransferSpec
 from softgrid._state.timeouts import check_timeout
-from softgrid._store.callables import Travelling, function_from
-from softgrid._store.objects import revive
 
 
 def call_elsewhere(
@@ -65,18 +62,10 @@ def _unpacked(kind: str, found: Any, default: Any) -> Any:
         return default
     if isinstance(found, SoftgridStatus):
         return found
+    from softgrid._store.callables import function_from
+    from softgrid._store.objects import revive
+
     try:
-        return _UNPACK[kind](found)
+        return function_from(found, "func") if kind == "function" else revive(found).value
     except SoftgridError as error:
         return status_of(error)
-
-
-def _function(travelling: Travelling) -> Callable[..., Any]:
-    return function_from(travelling, "func")
-
-
-_UNPACK: dict[str, Callable[[Any], Any]] = {
-    "object": lambda parcel: revive(parcel).value,
-    "data": lambda parcel: revive(parcel).value,
-    "function": _function,
-}

@@ -10,9 +10,6 @@ from softgrid._api.elsewhere import call_elsewhere, fetch
 from softgrid._api.requester_responder_base import RequesterResponderBase
 from softgrid._model.errors import SoftgridError
 from softgrid._model.names import parse_name
-from softgrid._node.stores import TRAVELLING
-from softgrid._store.callables import source_of, to_travel
-from softgrid._store.objects import serialize
 from softgrid._util.sources import Names, Sources, read_files
 
 
@@ -90,6 +87,8 @@ class MethodsBase(RequesterResponderBase):
         >>> orchestrator.transfer_get_object('model', worker).slope
         3
         """
+        from softgrid._store.objects import serialize
+
         parcel = serialize(obj, dumps, is_to_travel=True)
         return self._keep("add_object", (name, parcel, replace), receivers, timeout, bounce)
 
@@ -122,13 +121,14 @@ class MethodsBase(RequesterResponderBase):
     ) -> Any:
         """Fetch the objects that other executors keep under a name, and have them forgotten there.
 
-        Parameters are those of ``transfer_get_object``, but that
-          3. timeout (None, number): None: have them forgotten without fetching or waiting, and return None
-          5. mustExist (bool): by default none must exist
+        Parameters are those of ``transfer_get_object``, but that by default none must exist, and that with the timeout
+        None they are forgotten without being fetched or waited for, and None is returned.
 
         Returns
           1. object (object, list): the object of each receiver. One that cannot be serialised is not forgotten; one
              that comes only when the timeout has passed is lost
+
+        Blocks until all receivers have answered, died, or the timeout has passed.
 
         >>> worker = orchestrator.workers[0]
         >>> status = orchestrator.transfer_add_object('once', {1, 2}, worker)
@@ -158,7 +158,8 @@ class MethodsBase(RequesterResponderBase):
           1. name (str): name of the data
           2. data (object): anything that a call could have as an argument
           3. receivers (str, list): see the class
-          4. bounce (None, list), timeout (None, number): as for ``transfer_add_object``
+          4. bounce (None, list): as for ``transfer_add_object``
+          5. timeout (None, number): as for ``transfer_add_object``
           6. replace (bool): whether data of that name may be replaced there
 
         Returns
@@ -244,6 +245,8 @@ class MethodsBase(RequesterResponderBase):
         >>> orchestrator.transfer(orchestrator.get_transfer_template('who', args=('a',)), 'workers', collect=True)
         [('a', 'worker')]
         """
+        from softgrid._store.callables import source_of, to_travel
+
         travelling = to_travel(func, source_of(func))
         return self._keep("add_udf", (name, travelling, firstArgExecutor, replace), receivers, timeout)
 
@@ -347,7 +350,7 @@ class MethodsBase(RequesterResponderBase):
     @or_status
     def _hand_over(self, kind: str, name: str, must_exist: bool, pops: bool) -> Any:
         """Give what is kept here to another executor, which asks for it by this method's name."""
-        return self._node.stores.give(kind, name, must_exist=must_exist, pops=pops, form=TRAVELLING)
+        return self._node.stores.give(kind, name, must_exist=must_exist, pops=pops, form="travelling")
 
 
 def _read(path: str, **patterns: Any) -> Sources:

@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING, Any
 from softgrid._api.boundary import or_status, status_of
 from softgrid._model.errors import SoftgridError
 from softgrid._model.status import SoftgridStatus
-from softgrid._node.stores import AS_IS, SERIALIZED, FileSpec
 
 if TYPE_CHECKING:
     from softgrid._api.grid_base import GridBase
     from softgrid._store.files import PoppedFile
-
-FunctionForm = Callable[..., Any] | str | dict[str, Any] | None
 
 
 # -- objects: revived from bytes ----------------------------------------------------------------------------------
@@ -70,7 +67,7 @@ def get_object(self: GridBase, name: str, default: Any = None, serialize: bool =
     >>> orchestrator.get_object('nothing').successful
     False
     """
-    form = SERIALIZED if serialize else AS_IS
+    form = "serialized" if serialize else "as is"
     return self._node.stores.give("object", name, default, must_exist=mustExist, form=form)
 
 
@@ -87,7 +84,7 @@ def pop_object(self: GridBase, name: str, default: Any = None, serialize: bool =
     >>> orchestrator.pop_object('once'), orchestrator.pop_object('once')
     ([1, 2], None)
     """
-    form = SERIALIZED if serialize else AS_IS
+    form = "serialized" if serialize else "as is"
     return self._node.stores.give("object", name, default, must_exist=mustExist, pops=True, form=form)
 
 
@@ -161,10 +158,10 @@ def add_file(
     path: str,
     data: Any,
     root: str | None = "temporary",
-    writeFunc: FunctionForm = None,
+    writeFunc: Callable[..., Any] | str | dict[str, Any] | None = None,
     wargs: list[Any] | tuple[Any, ...] | None = None,
     wkwargs: dict[str, Any] | None = None,
-    readFunc: FunctionForm = None,
+    readFunc: Callable[..., Any] | str | dict[str, Any] | None = None,
     replace: bool = True,
 ) -> SoftgridStatus:
     """Write a file on this machine's disk, and keep its name with the way to read it.
@@ -203,8 +200,21 @@ def add_file(
     >>> orchestrator.get_file('settings')
     {'depth': 3}
     """
-    spec = FileSpec(name, path, data, root, writeFunc, wargs, wkwargs, readFunc)
-    return _status_after(name, "file is written", lambda: self._node.stores.add_file(spec, replace=replace))
+
+    def add() -> str:
+        return self._node.stores.add_file(
+            name,
+            path,
+            data,
+            root=root,
+            writer=writeFunc,
+            args=wargs,
+            kwargs=wkwargs,
+            reader=readFunc,
+            replace=replace,
+        )
+
+    return _status_after(name, "file is written", add)
 
 
 @or_status

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from softgrid._io.folders import make_private, remove_tree
 from softgrid._model.errors import Closed, SoftgridError
 
+SITE = "site-packages"
+"""Where packages are, below what is temporary or permanent."""
+
 
 class Home:
     """A private folder at *path*; *guard* sees to it that somebody removes it should this process be killed."""
@@ -41,6 +44,11 @@ class Home:
         """Remove the folder with all that is in it, for good."""
         self._is_gone = True
         remove_tree(self.path)
+
+
+def has_packages(permanent: str) -> bool:
+    """Whether executors of earlier days left packages in a permanent folder."""
+    return os.path.isdir(os.path.join(permanent, SITE))
 
 
 def permanent_folder(given: str | None) -> str:

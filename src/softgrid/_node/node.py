@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from time import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softgrid._io.link import Link
 from softgrid._io.ports import reserve_port
@@ -27,13 +27,12 @@ from softgrid._node.doorway import Doorway
 from softgrid._node.execution import Execution
 from softgrid._node.fanout import FanOut
 from softgrid._node.functions import FunctionTable
-from softgrid._node.home import Home
+from softgrid._node.home import Home, has_packages
 from softgrid._node.launching import Launching
 from softgrid._node.logs import QUIET_TYPES, Logs, Sink
 from softgrid._node.membership import Membership
 from softgrid._node.relaunching import Relaunching
 from softgrid._node.statistics import Statistics
-from softgrid._node.stores import Stores
 from softgrid._node.switch import Switch
 from softgrid._node.transfers import Failed, Transfers, TransferSpec
 from softgrid._state.tree import Tree
@@ -41,6 +40,9 @@ from softgrid._util.cores import own_cores
 from softgrid._wire.control import Message, decode_control, encode_control
 from softgrid._wire.control import field as control_field
 from softgrid._wire.framing import MORE, Header, Kind, Outbound
+
+if TYPE_CHECKING:
+    from softgrid._node.stores import Stores
 
 LEAVE_TIMEOUT_S = 0.5
 SETTLE_TIMEOUT_S = 1.5
@@ -134,7 +136,9 @@ class Node:
             owner, spec.methods, spec.prompt_methods, spec.ordered_methods, spec.users_methods
         )
         self.home = Home(spec.home, self.launching.ensure_supervisor)
-        self.stores = Stores(self.home, spec.permanent, self.functions.stored)
+        self._stores: Stores | None = None
+        if has_packages(spec.permanent):
+            self.stores  # noqa: B018  (which makes them importable)
         self.fanout = FanOut(self.tree, self.switch, self.functions)
         self.execution = Execution(
             owner,
@@ -319,6 +323,19 @@ class Node:
         if self.logs.is_said(log_type):
             self.logs.say(log_type, f"{log_type.replace('_', ' ')}: {label}")
 
+    @property
+    def stores(self) -> Stores:
+        """What this executor keeps; made when it is first asked for, since many never are."""
+        if self._stores is None:
+            from softgrid._node.stores import Stores
+
+            with self._lock:
+                if self._stores is None:
+                    self._stores = Stores(self.home, self.spec.permanent, self.functions.stored)
+            if self.is_disconnected:
+                self._stores.close()
+        return self._stores
+
     # -- work of the facade ---------------------------------------------------------------------------------------
 
     def check_open(self) -> None:
@@ -411,7 +428,8 @@ class Node:
             self._doorway.close()
         self._port_socket.close()
         self.launching.end(LEAVE_TIMEOUT_S)
-        self.stores.close()
+        if self._stores is not None:
+            self._stores.close()
         self.home.remove()
         for link in self.links():
             link.close("left the grid")

@@ -10,10 +10,10 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from softgrid._model.errors import BadArgument, Closed
-from softgrid._node.home import Home
+from softgrid._node.home import SITE, Home, has_packages
 from softgrid._store.callables import StoredFunction, function_from, source_of, to_travel
 from softgrid._store.named import NamedStore
 from softgrid._store.objects import Parcel, StoredObject, revive, serialize
@@ -26,21 +26,7 @@ AS_IS, SERIALIZED, TRAVELLING = "as is", "serialized", "travelling"
 """Forms of what is kept: itself, a parcel that users can keep, and what is made anew on another executor."""
 
 TEMPORARY = "temporary"
-SITE = "site-packages"
 _ABSENT = object()
-
-
-class FileSpec(NamedTuple):
-    """A file as a user asks for it; the functions in any of the forms that users know."""
-
-    name: str
-    path: Any
-    data: Any
-    root: str | None
-    write_function: Any
-    write_args: Any
-    write_kwargs: Any
-    read_function: Any
 
 
 class Stores:
@@ -61,7 +47,7 @@ class Stores:
             "data": self.data,
             "function": self.functions,
         }
-        if os.path.isdir(os.path.join(permanent, SITE)):
+        if has_packages(permanent):
             self.packages.look_in("permanent")
 
     # -- objects, functions ---------------------------------------------------------------------------------------
@@ -107,19 +93,31 @@ class Stores:
                 self._files = FileStore(temporary=self._temporary, permanent=self._permanent)
             return self._files
 
-    def add_file(self, spec: FileSpec, *, replace: bool) -> str:
-        """Write a file and keep its name; gives where it is."""
-        _check_arguments("w", spec.write_args, spec.write_kwargs)
-        with self._room(spec.root):
+    def add_file(
+        self,
+        name: str,
+        path: Any,
+        data: Any,
+        *,
+        root: Any = TEMPORARY,
+        writer: Any = None,
+        args: Any = None,
+        kwargs: Any = None,
+        reader: Any = None,
+        replace: bool = True,
+    ) -> str:
+        """Write a file and keep its name; gives where it is. The functions come in any of the forms that users know."""
+        _check_arguments("w", args, kwargs)
+        with self._room(root):
             file = self.files.add(
-                spec.name,
-                spec.path,
-                spec.data,
-                root=spec.root,
-                writer=self._function("writeFunc", spec.write_function),
-                writer_args=spec.write_args,
-                writer_kwargs=spec.write_kwargs,
-                reader=self._function("readFunc", spec.read_function),
+                name,
+                path,
+                data,
+                root=root,
+                writer=self._function("writeFunc", writer),
+                writer_args=args,
+                writer_kwargs=kwargs,
+                reader=self._function("readFunc", reader),
                 replace=replace,
             )
         return file.location
