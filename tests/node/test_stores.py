@@ -18,6 +18,7 @@ from softgrid._node.home import Home
 from softgrid._node.stores import AS_IS, SERIALIZED, TRAVELLING, Stores
 from softgrid._store.callables import StoredFunction, function_from
 from softgrid._store.objects import revive
+from softgrid._wire.calls import decode_result
 from softgrid._wire.functions import FunctionSource
 
 
@@ -49,7 +50,7 @@ def a_module(value: object) -> dict[str, Any]:
     return {"name": "sgkept", "type": "module", "files": {"sgkept.py": f"value = {value!r}".encode()}}
 
 
-def parcel(value: object) -> bytes:
+def pickled(value: object) -> bytes:
     return pickle.dumps(value)
 
 
@@ -57,7 +58,7 @@ def parcel(value: object) -> bytes:
 
 
 def test_each_kind_has_names_of_its_own(stores: Stores) -> None:
-    stores.add_object("name", parcel([1]), replace=False)
+    stores.add_object("name", pickled([1]), replace=False)
     stores.data.add("name", {2}, replace=False)
     stores.add_function("name", len, wants_executor=False, replace=False)
     kept = [stores.give(kind, "name", must_exist=True) for kind in ("object", "data", "function")]
@@ -65,7 +66,7 @@ def test_each_kind_has_names_of_its_own(stores: Stores) -> None:
 
 
 def test_what_is_kept_is_given_itself_and_not_a_copy(stores: Stores) -> None:
-    stores.add_object("o", parcel([1]), replace=True)
+    stores.add_object("o", pickled([1]), replace=True)
     thing = [2]
     stores.data.add("d", thing)
     assert stores.give("object", "o", must_exist=True) is stores.give("object", "o", must_exist=True)
@@ -103,7 +104,7 @@ def test_what_cannot_take_its_form_stays_where_it_is(
     stores: Stores, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "dill", None)
-    stores.add_object("o", parcel([]), replace=True)
+    stores.add_object("o", pickled([]), replace=True)
     stores.give("object", "o", must_exist=True).append(threading.Lock())
     with pytest.raises(Unserializable, match="lock"):
         stores.give("object", "o", must_exist=True, pops=True, form=form)
@@ -128,8 +129,8 @@ def test_of_two_who_pop_at_once_one_gets_it(stores: Stores, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("form", [SERIALIZED, TRAVELLING])
-def test_an_object_is_given_as_a_parcel_that_can_be_added_again(stores: Stores, form: str) -> None:
-    stores.add_object("o", {"object": parcel({"k": 1}), "loads": "cPickle"}, replace=True)
+def test_an_object_is_given_serialised_so_that_it_can_be_added_again(stores: Stores, form: str) -> None:
+    stores.add_object("o", {"object": pickled({"k": 1}), "loads": "cPickle"}, replace=True)
     given = stores.give("object", "o", must_exist=True, form=form)
     stores.add_object("again", given, replace=False)
     assert stores.give("object", "again", must_exist=True) == {"k": 1}
@@ -139,20 +140,20 @@ def test_an_object_that_came_by_dill_goes_by_dill(stores: Stores) -> None:
     dill = pytest.importorskip("dill")
     stores.add_object("o", {"object": dill.dumps([1]), "loads": "dill"}, replace=True)
     given = stores.give("object", "o", must_exist=True, form=TRAVELLING)
-    assert (given["loads"], revive(given).value) == ("dill", [1])
+    assert (given.loads, revive(given).value) == ("dill", [1])
 
 
 def test_data_and_functions_travel(stores: Stores) -> None:
     stores.data.add("d", (1, "two"))
     stores.add_function("f", "def f(x): return x + 1", wants_executor=False, replace=True)
     stores.add_function("g", lambda x: x + 2, wants_executor=True, replace=True)
-    assert revive(stores.give("data", "d", must_exist=True, form=TRAVELLING)).value == (1, "two")
+    assert decode_result(stores.give("data", "d", must_exist=True, form=TRAVELLING).joined()) == ((1, "two"),)
     assert stores.give("function", "f", must_exist=True, form=TRAVELLING) == FunctionSource("def f(x): return x + 1")
     assert function_from(stores.give("function", "g", must_exist=True, form=TRAVELLING), "func")(1) == 3
 
 
 def test_a_name_that_is_taken_is_refused_before_anything_is_revived_or_run(stores: Stores) -> None:
-    stores.add_object("o", parcel(1), replace=False)
+    stores.add_object("o", pickled(1), replace=False)
     stores.add_function("f", len, wants_executor=False, replace=False)
     with pytest.raises(Duplicate):
         stores.add_object("o", b"nonsense", replace=False)
@@ -172,6 +173,11 @@ def test_functions_are_where_calls_look_for_them(stores: Stores, functions: dict
 def test_whether_a_function_wants_the_executor_must_be_said(stores: Stores, flag: Any) -> None:
     with pytest.raises(BadArgument, match="firstArgExecutor: got"):
         stores.add_function("f", len, wants_executor=flag, replace=True)
+
+
+def test_what_is_kept_can_be_seen(stores: Stores) -> None:
+    stores.data.add("d", 1)
+    assert repr(stores) == "Stores(object=0, data=1, function=0, files=None, packages=None)"
 
 
 # -- files -----------------------------------------------------------------------------------------

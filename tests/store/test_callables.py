@@ -9,7 +9,7 @@ import pytest
 
 from softgrid._model.errors import BadArgument, Refused, Undecodable, Unserializable
 from softgrid._store.callables import function_from, source_of, to_travel
-from softgrid._store.objects import serialize
+from softgrid._store.objects import as_users_know_it, serialize
 from softgrid._wire.functions import FunctionPickler, FunctionSource, PickledFunction
 
 SOURCE = "def helper(x):\n    return x + 1\n\ndef mine(x):\n    return helper(x) * 2\n\ndef last(x):\n    return -x\n"
@@ -33,7 +33,7 @@ def test_source_text_gives_the_function_of_the_name_or_the_last_one() -> None:
 
 
 def test_a_function_that_was_serialised_is_revived() -> None:
-    assert function_from(serialize(lambda x: x * 3), "writeFunc")(2) == 6
+    assert function_from(as_users_know_it(serialize(lambda x: x * 3)), "writeFunc")(2) == 6
     assert function_from({"object": pickle.dumps(len), "loads": "pickle"}, "writeFunc") is len
     pickled = FunctionPickler().pickle(lambda x: x * 4)
     assert function_from(pickled, "func")(2) == 8

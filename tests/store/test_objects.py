@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from softgrid._model.errors import BadArgument, NotInstalled, Undecodable, Unserializable
-from softgrid._store.objects import StoredObject, revive, serialize
+from softgrid._store.objects import Serialized, StoredObject, as_users_know_it, revive, serialize
 
 
 class Unwilling:
@@ -60,11 +60,12 @@ def dill(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.mark.parametrize("dumps", [None, "pickle", "cPickle"])
 def test_what_is_serialised_is_revived_with_standard_pickle(dumps: str | None) -> None:
-    parcel = serialize({"k": [1, None]}, dumps)
-    assert parcel.keys() == {"object", "loads"}
-    assert parcel["loads"] == "pickle"
-    assert pickle.loads(parcel["object"]) == {"k": [1, None]}
-    assert revive(parcel) == StoredObject({"k": [1, None]}, "pickle")
+    serialized = serialize({"k": [1, None]}, dumps)
+    assert (serialized.loads, serialized.buffers) == ("pickle", [])
+    assert pickle.loads(serialized.raw) == {"k": [1, None]}
+    assert as_users_know_it(serialized) == {"object": serialized.raw, "loads": "pickle"}
+    for form in (serialized, as_users_know_it(serialized)):
+        assert revive(form) == StoredObject({"k": [1, None]}, "pickle")
 
 
 def test_by_itself_what_belongs_to_a_script_goes_along_whole() -> None:
@@ -81,9 +82,9 @@ def test_pickle_that_was_asked_for_does_what_pickle_does(no_dill: None) -> None:
 
 def test_dill_that_was_asked_for_is_used_on_both_sides(dill: ModuleType) -> None:
     lock = threading.Lock()
-    parcel = serialize(lock, "dill")
-    assert parcel == {"object": b"dilled 0", "loads": "dill"}
-    assert revive(parcel) == StoredObject(lock, "dill")
+    serialized = serialize(lock, "dill")
+    assert serialized == (b"dilled 0", "dill", [])
+    assert revive(serialized) == StoredObject(lock, "dill")
 
 
 def test_the_true_dill_does_what_pickle_cannot() -> None:
@@ -94,7 +95,6 @@ def test_the_true_dill_does_what_pickle_cannot() -> None:
 def test_dill_is_the_last_resort_when_nothing_is_asked_for(dill: ModuleType) -> None:
     lock = threading.Lock()
     assert revive(serialize(lock)) == StoredObject(lock, "dill")
-    assert serialize(lock, is_to_travel=True) == {"object": b"dilled 1", "loads": "dill", "buffers": []}
 
 
 def test_without_dill_the_remedy_is_told(no_dill: None) -> None:
@@ -122,28 +122,28 @@ def test_other_serialisers_are_refused(dumps: object) -> None:
 @pytest.mark.parametrize("dumps", [None, "pickle"])
 def test_large_buffers_travel_beside_the_bytes_uncopied(dumps: str | None) -> None:
     content = bytearray(b"x" * 100_000)
-    parcel = serialize(Buffered(content), dumps, is_to_travel=True)
-    assert len(parcel["object"]) < 1000
-    [buffer] = parcel["buffers"]
+    serialized = serialize(Buffered(content), dumps)
+    assert len(serialized.raw) < 1000
+    [buffer] = serialized.buffers
     assert buffer.raw().obj is content
-    assert bytes(revive(parcel).value.content) == content
+    assert bytes(revive(serialized).value.content) == content
 
 
 def test_small_buffers_stay_with_the_bytes() -> None:
-    parcel = serialize(Buffered(bytearray(10)), is_to_travel=True)
-    assert parcel["buffers"] == []
-    assert bytes(revive(parcel).value.content) == bytes(10)
+    serialized = serialize(Buffered(bytearray(10)))
+    assert serialized.buffers == []
+    assert bytes(revive(serialized).value.content) == bytes(10)
 
 
 def test_a_buffer_that_is_no_whole_is_told_as_pickle_tells_it(no_dill: None) -> None:
     with pytest.raises(Unserializable, match="non-contiguous"):
-        serialize(Buffered(memoryview(array("b", bytes(100_000)))[::2]), is_to_travel=True)
+        serialize(Buffered(memoryview(array("b", bytes(100_000)))[::2]))
 
 
-def test_a_parcel_that_users_keep_is_whole() -> None:
-    parcel = serialize(Buffered(bytearray(b"x" * 100_000)))
-    assert len(parcel["object"]) > 100_000
-    assert pickle.loads(parcel["object"]).content == b"x" * 100_000
+def test_what_users_keep_is_whole() -> None:
+    serialized = serialize(Buffered(bytearray(b"x" * 100_000)), is_whole=True)
+    assert serialized.buffers == []
+    assert pickle.loads(serialized.raw).content == b"x" * 100_000
 
 
 @pytest.mark.parametrize("form", [bytes, bytearray, memoryview, lambda raw: raw.decode("latin-1")])
@@ -157,10 +157,10 @@ def test_a_pickle_as_text_of_old_is_taken_too() -> None:
     assert revive({"object": pickle.dumps("ü", 0).decode("latin-1"), "loads": "cPickle"}).value == "ü"
 
 
-@pytest.mark.parametrize("parcel", [5, None, [1], {"object": 5, "loads": "pickle"}, {"loads": "pickle"}, "日本"])
-def test_what_is_no_parcel_is_refused_with_the_remedy(parcel: object) -> None:
+@pytest.mark.parametrize("given", [5, None, [1], {"object": 5, "loads": "pickle"}, {"loads": "pickle"}, "日本"])
+def test_what_is_no_serialised_object_is_refused_with_the_remedy(given: object) -> None:
     with pytest.raises(BadArgument, match=r"obj: got .*pickle\.dumps.*add_data takes anything"):
-        revive(parcel)
+        revive(given)
 
 
 @pytest.mark.parametrize("loads", [None, "json", 5, ["pickle"]])
@@ -171,6 +171,6 @@ def test_who_revives_must_be_known(loads: object) -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"nonsense", pickle.dumps([1])[:-3], b"cno_such_module\nthing\n."])
 def test_what_cannot_be_revived_says_why(raw: bytes, no_dill: None) -> None:
-    for parcel in (raw, {"object": raw, "loads": "pickle"}):
+    for given in (raw, {"object": raw, "loads": "pickle"}, Serialized(raw, "pickle", [])):
         with pytest.raises(Undecodable, match=r"^pickle cannot revive the object here: \w+Error: "):
-            revive(parcel)
+            revive(given)

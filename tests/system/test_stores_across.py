@@ -317,10 +317,10 @@ def test_objects_are_serialised_by_what_is_asked_for(grid: Grid, dumps: str | No
     if dumps == "dill":
         pytest.importorskip("dill")
     assert add(grid, "object", Thing(5), grid.workers[0], dumps=dumps)
-    parcel = grid.one(lambda executor: executor.get_object("kept", serialize=True), first=True)
-    assert parcel["loads"] == ("dill" if dumps == "dill" else "pickle")
+    serialized = grid.one(lambda executor: executor.get_object("kept", serialize=True), first=True)
+    assert serialized["loads"] == ("dill" if dumps == "dill" else "pickle")
     assert get(grid, "object", grid.workers[0]) == Thing(5)
-    assert grid.O.add_object("kept", parcel)
+    assert grid.O.add_object("kept", serialized)
     assert grid.O.pop_object("kept") == Thing(5)
 
 
@@ -447,6 +447,37 @@ def test_a_stored_function_may_be_called_anything(grid: Grid) -> None:
         assert grid.O.transfer_add_udf(name, lambda x: x + 1, False, grid.workers[0])
         assert grid.one(name, 1) == 2
         assert grid.O.transfer_pop_udf(name, grid.workers[0])(1) == 2
+
+
+# -- who may ask for what ---------------------------------------------------------------------------
+
+
+def test_what_has_code_run_is_taken_by_name_only_where_functions_of_users_may_run(grid: Grid) -> None:
+    calls = [
+        ("add_object", ("kept", pickle.dumps(1))),
+        ("add_udf", ("kept", "lambda: 1", False)),
+        ("add_package", ({"name": "sgkept", "type": "module", "files": {"sgkept.py": b""}}, "", "", "memory")),
+    ]
+    for method, args in calls:
+        refused, done = grid.call(method, *args, to=[grid.routers[0], grid.workers[0]])
+        assert "allow_executing_udf" in refused.error
+        assert done.successful
+
+
+@pytest.mark.parametrize(
+    ("method", "args"),
+    [
+        ("_keep_object", ("kept", pickle.dumps(1), True)),
+        ("_keep_object", ("kept", {"object": pickle.dumps(1), "loads": "pickle"}, True)),
+        ("_keep_udf", ("kept", "lambda: 1", False, True)),
+        ("_keep_udf", ("kept", abs, False, True)),
+        ("_keep_package", ({"name": "sgkept", "type": "module", "files": {"sgkept.py": b""}}, "memory", True)),
+    ],
+)
+def test_the_way_of_executors_is_not_open_to_plain_types(grid: Grid, method: str, args: Any) -> None:
+    for receiver in (grid.routers[0], grid.workers[0]):
+        status = grid.one(method, *args, to=receiver)
+        assert "what executors send each other" in status.error
 
 
 # -- rules -----------------------------------------------------------------------------------------

@@ -66,6 +66,8 @@ def _unpacked(kind: str, found: Any, default: Any) -> Any:
     from softgrid._store.objects import revive
 
     try:
+        if kind == "data":
+            return found[0]
         return function_from(found, "func") if kind == "function" else revive(found).value
     except SoftgridError as error:
         return status_of(error)

@@ -212,7 +212,8 @@ class GridBase:
           2. killLocalDowngrids (bool): whether to kill the executors below that run on this machine; otherwise they end
              by themselves when they notice
 
-        Blocks until what is still to be logged is written and the processes are gone, 2 s at most. Harmless twice.
+        Blocks until what is still to be logged is written and the processes are gone, 2 s at most, and until what was
+        kept in the temporary folder is removed. Harmless twice.
         """
         self._node.leave(kill_local_downgrids=killLocalDowngrids)
         if kill is None:

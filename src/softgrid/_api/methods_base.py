@@ -8,9 +8,10 @@ from typing import Any
 from softgrid._api.boundary import or_status
 from softgrid._api.elsewhere import call_elsewhere, fetch
 from softgrid._api.requester_responder_base import RequesterResponderBase
-from softgrid._model.errors import SoftgridError
+from softgrid._model.errors import BadArgument, SoftgridError
 from softgrid._model.names import parse_name
 from softgrid._util.sources import Names, Sources, read_files
+from softgrid._wire.functions import FunctionSource, PickledFunction
 
 
 class MethodsBase(RequesterResponderBase):
@@ -89,8 +90,7 @@ class MethodsBase(RequesterResponderBase):
         """
         from softgrid._store.objects import serialize
 
-        parcel = serialize(obj, dumps, is_to_travel=True)
-        return self._keep("add_object", (name, parcel, replace), receivers, timeout, bounce)
+        return self._keep("_keep_object", (name, serialize(obj, dumps), replace), receivers, timeout, bounce)
 
     @or_status
     def transfer_get_object(
@@ -248,7 +248,7 @@ class MethodsBase(RequesterResponderBase):
         from softgrid._store.callables import source_of, to_travel
 
         travelling = to_travel(func, source_of(func))
-        return self._keep("add_udf", (name, travelling, firstArgExecutor, replace), receivers, timeout)
+        return self._keep("_keep_udf", (name, travelling, firstArgExecutor, replace), receivers, timeout)
 
     @or_status
     def transfer_get_udf(
@@ -332,25 +332,55 @@ class MethodsBase(RequesterResponderBase):
         >>> orchestrator.transfer(orchestrator.get_transfer_template(area_of, (3,)), 'workers', collect=True)
         [9]
         """
-        package = _read(
-            path,
-            reject_files=rejectFiles,
-            accept_files=acceptFiles,
-            reject_folders=rejectFolders,
-            accept_folders=acceptFolders,
-            data_files=dataFiles,
-        )
-        return self._keep("add_package", (package, "", package["name"], sitePackages, replace), receivers, timeout)
+        from softgrid._store.manifest import Shipped
 
-    # -- what the others do -----------------------------------------------------------------------------------------
+        shipped = Shipped(
+            _read(
+                path,
+                reject_files=rejectFiles,
+                accept_files=acceptFiles,
+                reject_folders=rejectFolders,
+                accept_folders=acceptFolders,
+                data_files=dataFiles,
+            )
+        )
+        return self._keep("_keep_package", (shipped, sitePackages, replace), receivers, timeout)
 
     def _keep(self, method: str, args: tuple[Any, ...], receivers: Any, timeout: Any, bounce: Any = None) -> Any:
         return call_elsewhere(self._node, method, args, receivers, timeout, bounce=bounce, waits=timeout is not None)
 
+    # -- what the others are asked by name --------------------------------------------------------------------------
+    #
+    # What has code run here comes in classes that only executors send each other. Who is not trusted is believed plain
+    # types only, and cannot send one; the public methods take plain types too, and so are open to others only where
+    # functions of users may run.
+
+    @or_status
+    def _keep_object(self, name: str, serialized: Any, replace: bool) -> Any:
+        from softgrid._store.objects import Serialized
+
+        return self.add_object(name, _checked(serialized, Serialized), replace)
+
+    @or_status
+    def _keep_udf(self, name: str, travelling: Any, firstArgExecutor: bool, replace: bool) -> Any:
+        return self.add_udf(name, _checked(travelling, FunctionSource, PickledFunction), firstArgExecutor, replace)
+
+    @or_status
+    def _keep_package(self, shipped: Any, sitePackages: str, replace: bool) -> Any:
+        from softgrid._store.manifest import Shipped
+
+        package = _checked(shipped, Shipped).sources
+        return self.add_package(package, "", package["name"], sitePackages, replace)
+
     @or_status
     def _hand_over(self, kind: str, name: str, must_exist: bool, pops: bool) -> Any:
-        """Give what is kept here to another executor, which asks for it by this method's name."""
         return self._node.stores.give(kind, name, must_exist=must_exist, pops=pops, form="travelling")
+
+
+def _checked(thing: Any, *kinds: type) -> Any:
+    if not isinstance(thing, kinds):
+        raise BadArgument("thing", type(thing), "what executors send each other (transfer_add_...)")
+    return thing
 
 
 def _read(path: str, **patterns: Any) -> Sources:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+PROMPT_METHODS = frozenset({"log_and_transfer"})
+"""Those that never wait: with priority None they run in the thread that received the call, in order of arrival."""
+
+USERS_METHODS = frozenset({"add_file", "add_object", "add_package", "add_udf", "get_file", "pop_file"})
+"""Those by which a caller has code run, so that they are open only where functions of users may run."""
+
 ORDERED_METHODS = frozenset(
     {
         "_hand_over",
+        "_keep_object",
+        "_keep_package",
+        "_keep_udf",
         "add_data",
         "add_object",
         "add_package",
@@ -19,12 +28,6 @@ ORDERED_METHODS = frozenset(
 )
 """Those that keep things: with priority None each caller's run beside the queue, in their order of arrival."""
 
-USERS_METHODS = frozenset({"add_file", "get_file", "pop_file"})
-"""Those that run functions of users, so that they are open only where these may run."""
-
-PROMPT_METHODS = frozenset({"log_and_transfer"})
-"""Those that never wait: with priority None they run in the thread that received the call, in order of arrival."""
-
 REMOTE_METHODS = (
     frozenset(
         {
@@ -36,7 +39,7 @@ REMOTE_METHODS = (
             "statistics",
         }
     )
-    | ORDERED_METHODS
-    | USERS_METHODS
     | PROMPT_METHODS
+    | USERS_METHODS
+    | ORDERED_METHODS
 )

@@ -16,14 +16,15 @@ from softgrid._model.errors import BadArgument, Closed
 from softgrid._node.home import SITE, Home, has_packages
 from softgrid._store.callables import StoredFunction, function_from, source_of, to_travel
 from softgrid._store.named import NamedStore
-from softgrid._store.objects import Parcel, StoredObject, revive, serialize
+from softgrid._store.objects import Serialized, StoredObject, as_users_know_it, revive, serialize
+from softgrid._wire.calls import encode_result
 
 if TYPE_CHECKING:
     from softgrid._store.files import FileStore, PoppedFile
     from softgrid._store.packages import Package, PackageStore
 
 AS_IS, SERIALIZED, TRAVELLING = "as is", "serialized", "travelling"
-"""Forms of what is kept: itself, a parcel that users can keep, and what is made anew on another executor."""
+"""Forms of what is kept: itself; serialised, as users know it; and as a result that another executor makes it of."""
 
 TEMPORARY = "temporary"
 _ABSENT = object()
@@ -50,12 +51,16 @@ class Stores:
         if has_packages(permanent):
             self.packages.look_in("permanent")
 
+    def __repr__(self) -> str:
+        kept = ", ".join(f"{kind}={len(store)}" for kind, store in self._stores.items())
+        return f"Stores({kept}, files={self._files!r}, packages={self._packages!r})"
+
     # -- objects, functions ---------------------------------------------------------------------------------------
 
-    def add_object(self, name: str, parcel: object, *, replace: bool) -> None:
-        """Keep the object that comes as a parcel."""
+    def add_object(self, name: str, serialized: object, *, replace: bool) -> None:
+        """Keep an object that comes serialised."""
         self.objects.check_free(name, replace=replace)
-        self.objects.add(name, revive(parcel), replace=replace)
+        self.objects.add(name, revive(serialized), replace=replace)
 
     def add_function(self, name: str, given: object, *, wants_executor: bool, replace: bool) -> None:
         """Keep a function that calls can name from then on."""
@@ -186,17 +191,17 @@ def _check_arguments(initial: str, args: object, kwargs: object) -> None:
         raise BadArgument(f"{initial}kwargs", kwargs, "None or a dictionary of keyword arguments")
 
 
-def _parcel(stored: StoredObject, *, is_to_travel: bool = False) -> Parcel:
-    """An object as a parcel again: by dill where it came by dill, else by whatever can."""
-    return serialize(stored.value, "dill" if stored.loads == "dill" else None, is_to_travel=is_to_travel)
+def _serialized(stored: StoredObject, *, is_whole: bool) -> Serialized:
+    """An object serialised again: by dill where it came by dill, else by whatever can."""
+    return serialize(stored.value, "dill" if stored.loads == "dill" else None, is_whole=is_whole)
 
 
 _FORMS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("object", AS_IS): lambda stored: stored.value,
-    ("object", SERIALIZED): _parcel,
-    ("object", TRAVELLING): lambda stored: _parcel(stored, is_to_travel=True),
+    ("object", SERIALIZED): lambda stored: as_users_know_it(_serialized(stored, is_whole=True)),
+    ("object", TRAVELLING): lambda stored: _serialized(stored, is_whole=False),
     ("data", AS_IS): lambda value: value,
-    ("data", TRAVELLING): lambda value: serialize(value, is_to_travel=True),
+    ("data", TRAVELLING): lambda value: encode_result((value,)),
     ("function", AS_IS): lambda stored: stored.function,
     ("function", TRAVELLING): lambda stored: to_travel(stored.function, stored.source),
 }

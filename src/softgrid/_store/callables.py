@@ -1,4 +1,4 @@
-"""Functions of users in whatever form they were given: as callable, as source text, as a parcel, as bytes from afar.
+"""Functions of users in whatever form they were given: as callable, as source text, serialised, from afar.
 
 Called by the node where a function is to be stored, or is to write or read a file.  Source text is
 run when it is compiled, as its author expects.

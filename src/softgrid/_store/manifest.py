@@ -13,8 +13,15 @@ from typing import NamedTuple
 
 from softgrid._model.errors import BadArgument
 from softgrid._store.paths import OutsideRoot, split_path
+from softgrid._util.sources import Sources
 
 _TAKEN = sys.stdlib_module_names | {"softgrid", "__main__"}
+
+
+class Shipped(NamedTuple):
+    """A package on its way to other executors: who may not have code run here is not believed when it sends one."""
+
+    sources: Sources
 
 
 class Manifest(NamedTuple):

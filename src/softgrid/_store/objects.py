@@ -1,8 +1,8 @@
 """Objects as bytes and back, by pickle or by dill, whichever was asked for.
 
-Called by the node for `add_object` and its neighbours, here and across the grid.  A parcel is the
-dictionary that users know: `{'object': bytes, 'loads': 'pickle'}`.  In one that travels the large
-buffers of arrays stand beside the bytes, so that nothing copies them on the way.
+Called by the node for `add_object` and its neighbours, here and across the grid.  Users know a
+serialised object as a dictionary, `{'object': bytes, 'loads': 'pickle'}`.  One that travels is of a
+class of its own: who may not have code run here is not believed when it sends one.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from softgrid._model.errors import BadArgument, NotInstalled, SoftgridError, Und
 from softgrid._wire.culprit import find_culprit
 from softgrid._wire.values import IN_BAND_LIMIT
 
-Parcel = dict[str, Any]
 KeepInBand = Callable[[pickle.PickleBuffer], bool]
 
 PICKLE, DILL = "pickle", "dill"
 _MODULES = {"cPickle": PICKLE, PICKLE: PICKLE, DILL: DILL}
 _ACCEPTED = "'cPickle', 'pickle' or 'dill'"
-_PARCELS = (
+_ACCEPTED_OBJECTS = (
     "what pickle.dumps or dill.dumps gave, or {'object': those bytes, 'loads': 'pickle' or 'dill'} "
     "(add_data takes anything as it is)"
 )
@@ -35,8 +34,16 @@ class StoredObject(NamedTuple):
     loads: str
 
 
-def serialize(value: object, dumps: object = None, *, is_to_travel: bool = False) -> Parcel:
-    """Give *value* as a parcel, made by *dumps*; None: by pickle if it can, else by dill.
+class Serialized(NamedTuple):
+    """An object on its way; the large buffers of arrays stand beside the bytes, so that nothing copies them."""
+
+    raw: bytes
+    loads: str
+    buffers: list[Any]
+
+
+def serialize(value: object, dumps: object = None, *, is_whole: bool = False) -> Serialized:
+    """Serialise *value* by *dumps*; None: by pickle if it can, else by dill. *is_whole*: with no buffers beside.
 
     With None classes and functions of a script go along whole, as in any call.  Raises
     Unserializable, which names the part that will not go.
@@ -44,16 +51,18 @@ def serialize(value: object, dumps: object = None, *, is_to_travel: bool = False
     if dumps is not None and (not isinstance(dumps, str) or dumps not in _MODULES):
         raise BadArgument("dumps", dumps, f"None, {_ACCEPTED}")
     buffers: list[pickle.PickleBuffer] = []
-    raw, loads = _dumped(value, dumps, _keeping(buffers) if is_to_travel else None)
-    parcel: Parcel = {"object": raw, "loads": loads}
-    if is_to_travel:
-        parcel["buffers"] = buffers if loads == PICKLE else []
-    return parcel
+    raw, loads = _dumped(value, dumps, None if is_whole else _keeping(buffers))
+    return Serialized(raw, loads, buffers if loads == PICKLE else [])
 
 
-def revive(parcel: object) -> StoredObject:
-    """Make the object again; raises BadArgument for what is no parcel, Undecodable for what cannot be revived here."""
-    raw, loads, buffers = _checked(parcel)
+def as_users_know_it(serialized: Serialized) -> dict[str, Any]:
+    """Give a whole serialised object as the dictionary that `add_object` takes."""
+    return {"object": serialized.raw, "loads": serialized.loads}
+
+
+def revive(given: object) -> StoredObject:
+    """Make an object again; raises BadArgument for what is none, Undecodable for what cannot be revived here."""
+    raw, loads, buffers = given if isinstance(given, Serialized) else _checked(given)
     if loads is None:
         try:
             return StoredObject(_loaded(PICKLE, raw, buffers), PICKLE)
@@ -124,18 +133,18 @@ def _import_dill() -> Any:
     return dill
 
 
-def _checked(parcel: object) -> tuple[bytes, str | None, list[Any]]:
-    loads, buffers = None, []
-    raw: object = parcel
-    if isinstance(parcel, Mapping):
-        raw, loads, buffers = parcel.get("object"), parcel.get("loads"), parcel.get("buffers", [])
+def _checked(given: object) -> tuple[bytes, str | None, list[Any]]:
+    """The bytes of an object in one of the forms that users know, and the module that revives it, if they say so."""
+    raw, loads = given, None
+    if isinstance(given, Mapping):
+        raw, loads = given.get("object"), given.get("loads")
         if not isinstance(loads, str) or loads not in _MODULES:
             raise BadArgument("obj['loads']", loads, _ACCEPTED)
     if isinstance(raw, str):
         raw = _latin(raw)
-    if not isinstance(raw, (bytes, bytearray, memoryview)) or not isinstance(buffers, list):
-        raise BadArgument("obj", type(parcel), _PARCELS)
-    return bytes(raw), None if loads is None else _MODULES[loads], buffers
+    if not isinstance(raw, (bytes, bytearray, memoryview)):
+        raise BadArgument("obj", type(given), _ACCEPTED_OBJECTS)
+    return bytes(raw), None if loads is None else _MODULES[loads], []
 
 
 def _latin(text: str) -> bytes:
@@ -143,7 +152,7 @@ def _latin(text: str) -> bytes:
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
-        raise BadArgument("obj", text, _PARCELS) from None
+        raise BadArgument("obj", text, _ACCEPTED_OBJECTS) from None
 
 
 def _loaded(loads: str, raw: bytes, buffers: list[Any]) -> Any:

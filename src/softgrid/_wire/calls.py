@@ -130,10 +130,12 @@ def without_options(call: Call, *dropped: str, **changed: Any) -> Outbound:
 
 
 def encode_result(value: object) -> Outbound:
-    """Make a RESULT that carries *value*; raises Unserializable."""
+    """Make a RESULT that carries *value*; raises Unserializable. One that is a RESULT already stays as it is."""
     if is_atomic(value):
         payload = encode_atom(value)
         return Outbound(ATOM + payload) if len(payload) <= SMALL else Outbound(VALUE, [payload])
+    if type(value) is Outbound:
+        return value
     return Outbound(VALUE, encode_value(value, "result"))
 
 
