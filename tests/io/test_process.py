@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from time import monotonic
+
 import pytest
 
-from softgrid._io.process import cause_of_death
+from softgrid._io.process import await_gone, cause_of_death
 
 
 @pytest.mark.parametrize(
@@ -19,3 +23,17 @@ from softgrid._io.process import cause_of_death
 )
 def test_the_cause_of_death_is_told_in_words(code: int | None, number: int | None, words: str) -> None:
     assert cause_of_death(code, number) == words
+
+
+def test_the_end_of_any_process_can_be_waited_for() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        grandchild = subprocess.run(["sh", "-c", "true & echo $!"], capture_output=True, text=True, check=True)
+        process.kill()
+        await_gone([process.pid, int(grandchild.stdout), 2**22 + 1], 60)
+        assert process.wait() == -9
+
+
+def test_a_process_that_stays_is_waited_for_no_longer_than_the_timeout() -> None:
+    started = monotonic()
+    await_gone([os.getpid()] * 3, 0.05)
+    assert monotonic() - started > 0.04

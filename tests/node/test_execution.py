@@ -51,7 +51,7 @@ class Running:
         self.asked: list[tuple[int, bytes]] = []
         self.takes_over = False
         self.functions = FunctionTable(
-            self.owner, frozenset({"ping", "keep"}), frozenset({"ping"}), frozenset({"keep"})
+            self.owner, frozenset({"ping", "keep"}), frozenset({"ping"}), ordered_methods=frozenset({"keep"})
         )
         self.execution = Execution(
             self.owner,

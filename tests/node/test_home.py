@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from softgrid._model.errors import Closed, LaunchFailed, SoftgridError
-from softgrid._node.home import Home, permanent_folder
+from softgrid._node.home import Home, has_packages, permanent_folder
 
 
 def unguarded(path: Path) -> Home:
@@ -66,6 +66,12 @@ def test_a_place_where_no_folder_can_be_is_told(tmp_path: Path, parent: str) -> 
     (tmp_path / "file").write_text("")
     with pytest.raises(SoftgridError, match="cannot be made"), unguarded(tmp_path / parent / "home").in_use():
         pass
+
+
+def test_packages_of_earlier_days_are_seen(tmp_path: Path) -> None:
+    assert not has_packages(str(tmp_path))
+    (tmp_path / "site-packages").mkdir()
+    assert has_packages(str(tmp_path))
 
 
 def test_what_is_permanent_is_in_the_users_data_folder_or_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,18 +268,6 @@ def test_packages_are_importable_until_the_executor_leaves(stores: Stores, home:
     assert os.listdir(tmp_path) == []
 
 
-def test_what_was_made_importable_for_good_is_importable_from_the_beginning(stores: Stores, tmp_path: Path) -> None:
-    stores.add_package(a_module("kept"), relative_root="", site="permanent", replace=False)
-    stores.close()
-    importlib.invalidate_caches()
-    later = Stores(Home(str(tmp_path / "other"), lambda: None), str(tmp_path / "permanent"), {})
-    try:
-        assert importlib.import_module("sgkept").value == "kept"
-        assert sys.path[-1] == str(tmp_path / "permanent" / "site-packages")
-    finally:
-        later.close()
-
-
 def test_an_unknown_site_is_refused_and_no_home_made(stores: Stores, home: Home) -> None:
     for site in ("system", "", None, ["temporary"]):
         with pytest.raises(BadArgument, match="sitePackages: got"):

@@ -365,7 +365,9 @@ def test_an_object_that_can_be_kept_and_not_fetched_is_not_lost_by_popping(grid:
     assert grid.one(keep, first=True)
     for fetch in (get, pop, get):
         assert "not me" in fetch(grid, "data", grid.workers[0]).error
-    assert grid.one(lambda executor: type(executor.pop_data("kept")).__name__, first=True) == "Unwilling"
+    assert grid.one(lambda executor: type(executor.get_data("kept")).__name__, first=True) == "Unwilling"
+    assert pop(grid, "data", grid.workers[0], timeout=None) is None
+    assert get(grid, "data", grid.workers[0], default="gone", mustExist=False) == "gone", "nobody wanted to have it"
 
 
 def test_a_class_of_a_script_goes_along_whole_by_itself_and_by_dill_and_not_by_pickle(scripts: Scripts) -> None:

@@ -50,7 +50,7 @@ def fetch(
 ) -> Any:
     """Have executors hand over what they keep under a name, and make it anew here."""
     waits = not pops or timeout is not None
-    args = (kind, name, bool(must_exist), pops)
+    args = (kind, name, bool(must_exist), pops, waits)
     found = call_elsewhere(node, "_hand_over", args, receivers, timeout, waits=waits)
     if not waits or not isinstance(found, list):
         return _unpacked(kind, found, default) if waits else None

@@ -80,14 +80,8 @@ class ExecutorBase(LaunchBase):
             "manager": _boolean("acceptManagers", acceptManagers),
             "worker": _boolean("acceptWorkers", acceptWorkers),
         }
-        temporary, permanent, self._ddfs_dir = (
-            _folder(parameter, given)
-            for parameter, given in (
-                ("temporaryDir", temporaryDir),
-                ("permanentDir", permanentDir),
-                ("ddfsDir", ddfsDir),
-            )
-        )
+        temporary, permanent = _folder("temporaryDir", temporaryDir), _folder("permanentDir", permanentDir)
+        self._ddfs_dir = _folder("ddfsDir", ddfsDir)
         own_address_given, bind_host = _address(address)
         rules = self._given_rules
         may_run = (

@@ -373,8 +373,10 @@ class MethodsBase(RequesterResponderBase):
         return self.add_package(package, "", package["name"], sitePackages, replace)
 
     @or_status
-    def _hand_over(self, kind: str, name: str, must_exist: bool, pops: bool) -> Any:
-        return self._node.stores.give(kind, name, must_exist=must_exist, pops=pops, form="travelling")
+    def _hand_over(self, kind: str, name: str, must_exist: bool, pops: bool, is_wanted: bool) -> Any:
+        form = "travelling" if is_wanted else "as is"
+        given = self._node.stores.give(kind, name, must_exist=must_exist, pops=pops, form=form)
+        return given if is_wanted else None
 
 
 def _checked(thing: Any, *kinds: type) -> Any:

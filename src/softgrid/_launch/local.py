@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -91,8 +92,7 @@ class SupervisorLine:
             self._process.await_end(timeout)
             self._listeners.clear()
             self._link.close()
-        if self._homes is not None:  # as far as the supervisor has not come to it
-            self._homes.remove_all()
+        self._clean_up(timeout)
 
     def abandon(self) -> None:
         """In a forked process: let go of the parent's line."""
@@ -112,7 +112,8 @@ class SupervisorLine:
 
     def _on_closed(self, link: Link, reason: str) -> None:
         if self._homes is not None and not self._ends:
-            threading.Thread(target=self._clean_up, name="softgrid-homes", daemon=True).start()
+            with suppress(RuntimeError):  # the interpreter is ending; then this executor leaves, and that cleans up too
+                threading.Thread(target=self._clean_up, name="softgrid-homes", daemon=True).start()
         listeners, self._listeners = self._listeners, {}
         if not listeners:
             return
@@ -122,11 +123,11 @@ class SupervisorLine:
         for token, listener in listeners.items():
             listener({"op": "orphaned", "token": token, "cause": f"the supervisor {cause}", "tail": tail})
 
-    def _clean_up(self) -> None:
-        """Do what the supervisor can no longer do: the executors that it forked die with it, and their homes go."""
-        assert self._homes is not None
-        await_gone(self._forked, DYING_S)
-        self._homes.remove_all()
+    def _clean_up(self, timeout: float = DYING_S) -> None:
+        """Do what the supervisor has not done: the executors that it forked die with it, and their homes go."""
+        if self._homes is not None:
+            await_gone(self._forked, timeout)
+            self._homes.remove_all()
 
 
 def start_supervisor(reactor: Reactor, home: str, executable: str | None = None) -> SupervisorLine:

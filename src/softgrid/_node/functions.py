@@ -45,6 +45,7 @@ class FunctionTable:
         owner: object,
         methods: frozenset[str],
         prompt_methods: frozenset[str] = frozenset(),
+        *,
         ordered_methods: frozenset[str] = frozenset(),
         users_methods: frozenset[str] = frozenset(),
     ) -> None:

@@ -133,12 +133,16 @@ class Node:
         )
         self._relaunching = self._relaunch_what_is_lost() if spec.role == "orchestrator" else None
         self.functions = FunctionTable(
-            owner, spec.methods, spec.prompt_methods, spec.ordered_methods, spec.users_methods
+            owner,
+            spec.methods,
+            spec.prompt_methods,
+            ordered_methods=spec.ordered_methods,
+            users_methods=spec.users_methods,
         )
         self.home = Home(spec.home, self.launching.ensure_supervisor)
         self._stores: Stores | None = None
         if has_packages(spec.permanent):
-            self.stores  # noqa: B018  (which makes them importable)
+            self.stores.packages.look_in("permanent")
         self.fanout = FanOut(self.tree, self.switch, self.functions)
         self.execution = Execution(
             owner,

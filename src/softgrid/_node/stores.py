@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from softgrid._model.errors import BadArgument, Closed
-from softgrid._node.home import SITE, Home, has_packages
+from softgrid._node.home import SITE, Home
 from softgrid._store.callables import StoredFunction, function_from, source_of, to_travel
 from softgrid._store.named import NamedStore
 from softgrid._store.objects import Serialized, StoredObject, as_users_know_it, revive, serialize
@@ -48,8 +48,6 @@ class Stores:
             "data": self.data,
             "function": self.functions,
         }
-        if has_packages(permanent):
-            self.packages.look_in("permanent")
 
     def __repr__(self) -> str:
         kept = ", ".join(f"{kind}={len(store)}" for kind, store in self._stores.items())
