@@ -405,7 +405,7 @@ def test_a_stored_function_is_called_by_its_name_with_or_without_the_executor(gr
 
 
 def test_source_text_is_stored_under_the_name_that_it_defines(grid: Grid) -> None:
-    source = "def helper(x):\n    return x + 1\ndef kept(x):\n    return helper(x) * 2"
+    source = "def kept(x):\n    return helper(x) * 2\ndef helper(x):\n    return x + 1"
     assert add(grid, "udf", source, grid.workers[0])
     assert grid.one("kept", 4) == 10
     assert get(grid, "udf", grid.workers[0])(4) == 10

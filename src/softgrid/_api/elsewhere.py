@@ -52,12 +52,14 @@ def fetch(
     waits = not pops or timeout is not None
     args = (kind, name, bool(must_exist), pops, waits)
     found = call_elsewhere(node, "_hand_over", args, receivers, timeout, waits=waits)
-    if not waits or not isinstance(found, list):
-        return _unpacked(kind, found, default) if waits else None
-    return [_unpacked(kind, each, default) for each in found]
+    if not waits:
+        return None
+    if isinstance(found, list):
+        return [_unpacked(kind, name, each, default) for each in found]
+    return _unpacked(kind, name, found, default)
 
 
-def _unpacked(kind: str, found: Any, default: Any) -> Any:
+def _unpacked(kind: str, name: str, found: Any, default: Any) -> Any:
     if found is None:
         return default
     if isinstance(found, SoftgridStatus):
@@ -68,6 +70,6 @@ def _unpacked(kind: str, found: Any, default: Any) -> Any:
     try:
         if kind == "data":
             return found[0]
-        return function_from(found, "func") if kind == "function" else revive(found).value
+        return function_from(found, "func", name) if kind == "function" else revive(found).value
     except SoftgridError as error:
         return status_of(error)
