@@ -89,6 +89,10 @@ class FakeLink:
         return [decode_control(body) for header, body in self.take_frames() if header.kind == Kind.CONTROL]
 
 
+A_LINK = FakeLink("a link")
+"""Stands for the way down, where nothing is sent over it."""
+
+
 class Sent:
     """A message that a part wanted sent."""
 
@@ -132,7 +136,7 @@ class FakeSwitch:
         hop.send(frame(kind, destination, source, message_id, outbound.joined()))
 
     def hop_to(self, destination: int) -> Any:
-        return "a link" if destination in self.below else self.uplink
+        return A_LINK if destination in self.below else self.uplink
 
     def spreader_towards(self, name: str) -> str | None:
         return self.spreaders.get(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.harness.nodes import FakeLink, FakeReactor, FakeSwitch
-from tests.harness.trees import A1, STRANGER, TOP
+from tests.harness.trees import A1, A2, STRANGER, TOP
 
 from softgrid._model.errors import NoRoute, PeerLost, Refused, SoftgridError, TimedOut, Undecodable
 from softgrid._model.names import node_id
@@ -102,6 +102,67 @@ def test_one_may_ask_oneself(asking: Asking) -> None:
     asking.ask(TOP)
     assert asking.answers == [{"op": "answer", "from": True}]
     asking.switch.check_nothing_sent()
+
+
+# -- asking many ----------------------------------------------------------------------------------
+
+
+def test_many_are_asked_at_once_and_their_answers_come_in_the_order_of_the_names(asking: Asking) -> None:
+    asking.switch.below.add(node_id(A2))
+
+    def answer(waiter: Any) -> None:
+        first, second = asking.switch.take(Kind.CONTROL)
+        assert first.message == second.message == {"op": "question", "x": 1}
+        asking.comes({"op": "answer", "y": 2}, source=node_id(A2), message_id=second.message_id)
+        assert not waiter.done
+        asking.comes({"op": "error", "reason": "no"}, message_id=first.message_id)
+
+    asking.reactor.while_waiting = answer
+    refused, answered = asking.control.ask_each([A1, A2], {"op": "question", "x": 1}, 3.0)
+    assert (str(refused), answered) == ("no", {"op": "answer", "y": 2})
+    assert asking.reactor.waits == [3.0]
+
+
+def test_of_many_those_that_do_not_answer_in_time_are_told_apart(asking: Asking) -> None:
+    asking.switch.below.add(node_id(A2))
+    asking.reactor.while_waiting = lambda waiter: asking.comes(
+        {"op": "answer"}, message_id=asking.switch.take(Kind.CONTROL)[0].message_id
+    )
+    answered, late = asking.control.ask_each([A1, A2], {"op": "question"}, 3.0)
+    assert answered == {"op": "answer"}
+    assert isinstance(late, TimedOut)
+    assert str(late) == f"no answer from {A2} to 'question' within 3 s"
+    assert len(asking.inflight) == 0
+
+
+def test_of_many_those_that_are_nowhere_or_gone_meanwhile_are_not_waited_for(asking: Asking) -> None:
+    asking.reactor.while_waiting = lambda waiter: asking.inflight.lose({THEM}, lambda *about: PeerLost("gone"))
+    lost, nowhere = asking.control.ask_each([A1, STRANGER], {"op": "question"}, 3.0)
+    assert (type(lost), type(nowhere)) == (PeerLost, NoRoute)
+    assert STRANGER in str(nowhere)
+    assert len(asking.inflight) == 0
+
+
+def test_who_goes_while_being_asked_is_not_waited_for(asking: Asking) -> None:
+    asking.switch.send = lambda *message: asking.switch.below.clear()  # type: ignore[method-assign]
+    (answer,) = asking.control.ask_each([A1], {"op": "question"}, 3.0)
+    assert isinstance(answer, NoRoute)
+    assert asking.reactor.waits == []
+
+
+def test_nobody_may_be_asked(asking: Asking) -> None:
+    assert asking.control.ask_each([], {"op": "question"}, 3.0) == []
+    assert asking.reactor.waits == []
+
+
+def test_who_is_interrupted_while_waiting_for_many_waits_for_nobody(asking: Asking) -> None:
+    def interrupt(waiter: Any) -> None:
+        raise KeyboardInterrupt
+
+    asking.reactor.while_waiting = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        asking.control.ask_each([A1], {"op": "question"}, 3.0)
+    assert len(asking.inflight) == 0
 
 
 # -- asking and waiting ---------------------------------------------------------------------------

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from softgrid._model.errors import BadArgument
 from softgrid._node import encoder as encoder_module
 from softgrid._node.encoder import Encoder, Prepared
 from softgrid._wire.calls import FIRST_ARGUMENT, RETURN, STORE, decode_call
-from softgrid._wire.functions import FunctionName, FunctionSource, PickledFunction
+from softgrid._wire.functions import FunctionName, FunctionSource, PickledFunction, compile_source
 
 
 def function_sent(encoder: Encoder, function: Any, target: int) -> Any:
@@ -27,6 +28,64 @@ def test_a_text_is_a_name_or_source() -> None:
 def test_what_is_no_function_is_refused(function: Any) -> None:
     with pytest.raises(BadArgument, match=r"^func: got .*a callable, source text, or the name"):
         Encoder().function_of({"function": function})
+
+
+TWO = "def one(x):\n    return x\n\ndef two(x):\n    return 2 * one(x)\n"
+
+
+@pytest.mark.parametrize(
+    ("function", "value"),
+    [
+        ({"source": "lambda x: x + 1"}, 6),
+        ({"source": TWO}, 10),
+        ({"source": TWO, "name": "one"}, 5),
+        ({"source": "\n    def f(x):\n        return -x\n", "name": "f"}, -5),
+        ({"source": TWO, "name": None}, 10),
+    ],
+)
+def test_a_dictionary_gives_source_and_which_function_in_it(function: Any, value: int) -> None:
+    found = Encoder().function_of({"function": function})
+    assert isinstance(found, FunctionSource)
+    assert compile_source(found.text)(5) == value
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        {},
+        {"source": ""},
+        {"source": 5},
+        {"name": "f"},
+        {"source": TWO, "x": 1},
+        {"source": TWO, "name": "1; import os"},
+    ],
+)
+def test_a_dictionary_that_is_no_function_is_refused(function: Any) -> None:
+    with pytest.raises(BadArgument, match=r"^func: got "):
+        Encoder().function_of({"function": function})
+
+
+@pytest.mark.parametrize("is_detached", [True, False])
+def test_a_call_that_is_encoded_beforehand_is_the_same_for_whoever_gets_it_later(is_detached: bool) -> None:
+    encoder = Encoder()
+    kwargs = {"function": len, "args": ([1, 2],), "kwargs": {"a": {"b": 1}}, "priority": 4}
+    call = encoder.prepare(kwargs, "secret", is_detached=is_detached)
+    bodies = [decode_call(call.body_for(target).joined()) for target in (1, 2, 1)]
+    assert [bool(body.function.body) for body in bodies] == [True, True, False]  # type: ignore[union-attr]
+    for body in bodies:
+        assert body.arguments() == (([1, 2],), {"a": {"b": 1}})
+        assert (body.flags, body.priority, body.options["promise"]) == (RETURN, 4, "secret")
+    assert "promise_password" not in kwargs
+
+
+def test_a_detached_call_does_not_change_with_its_callers_memory() -> None:
+    array = np.zeros(100_000)
+    attached, detached = (
+        Encoder().prepare({"function": len, "args": (array,)}, "p", is_detached=flag) for flag in (False, True)
+    )
+    array[:] = 7
+    values = [decode_call(call.body_for(1).joined()).arguments()[0][0][0] for call in (attached, detached)]
+    assert values == [7, 0]
 
 
 def test_each_target_gets_a_function_once_and_again_when_it_was_forgotten() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -300,6 +301,27 @@ def test_priority_none_runs_at_once_beside_the_queue(running: Running) -> None:
     assert ran.wait(PATIENCE_S)
     assert where[0] is not threading.current_thread()
     assert running.execution.queued == 1
+
+
+def test_what_runs_is_counted_in_the_queue_and_beside_it(running: Running) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    counts: list[int] = []
+    ended = threading.Event()
+    running.functions.stored["beside"] = (lambda: (begun.set(), go_on.wait(PATIENCE_S), None)[2], False)
+    running.functions.stored["queued"] = (lambda: counts.append(running.execution.running), False)
+    running.execution.after_run = ended.set
+    running.comes(FunctionName("beside"), priority=None)
+    assert begun.wait(PATIENCE_S)
+    assert running.execution.running == 1
+    running.comes(FunctionName("queued"))
+    running.execution.run_queue()
+    assert counts == [2]
+    ended.clear()
+    go_on.set()
+    assert ended.wait(PATIENCE_S)
+    deadline = monotonic() + PATIENCE_S
+    while running.execution.running:
+        assert monotonic() < deadline
 
 
 def test_a_method_that_never_waits_runs_where_it_arrives(running: Running) -> None:

@@ -214,10 +214,10 @@ def test_a_welcome_and_a_refusal_are_believed_over_the_way_up_only(joining: Join
 
 def test_who_joined_further_down_is_known_and_announced_on(joining: Joining) -> None:
     link = joining.has_joined(B)
-    joining.comes(link, "joined", name=B1, path=[TOP, R, B], cores=2, utc=5.0)
+    joining.comes(link, "joined", name=B1, path=[TOP, R, B], cores=2, utc=5.0, allows_udf=False)
     assert joining.names() == {B, B1}
     assert joining.tree.find(B1).hop is link  # type: ignore[union-attr]
-    expected = {"op": "joined", "name": B1, "path": [TOP, R, B], "cores": 2, "utc": 5.0}
+    expected = {"op": "joined", "name": B1, "path": [TOP, R, B], "cores": 2, "utc": 5.0, "allows_udf": False}
     assert joining.up.take_messages() == [expected]
     joining.check_nothing_else()
 
@@ -283,6 +283,14 @@ def test_a_link_that_breaks_loses_everybody_behind_it_and_all_concerned_are_told
     assert joining.mourned == [([B, B1], "its connection is gone", False)]
     assert joining.said == [("error", f"{B} is gone: its connection is gone, and with it 1 executors below it")]
     assert joining.switch.forgotten == [link, {node_id(B), node_id(B1)}]
+
+
+def test_who_wants_to_know_is_told_of_the_gone_last() -> None:
+    joining, link = with_two_below()
+    told: list[Any] = []
+    joining.membership.on_gone += [lambda gone: told.append((gone, len(joining.gone)))] * 2
+    joining.membership.on_link_closed(link, "its connection is gone")  # type: ignore[arg-type]
+    assert told == [({node_id(B), node_id(B1)}, 1)] * 2
 
 
 def test_the_cause_of_death_is_asked_for_and_told_when_it_is_known() -> None:

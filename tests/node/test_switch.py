@@ -193,9 +193,13 @@ def test_what_is_for_others_goes_one_hop_on(board: Board, comes_from, source, de
     board.check_nothing_else()
 
 
-def test_only_who_calls_is_remembered_as_a_speaker(board: Board) -> None:
-    board.comes(board.to_b, frame(Kind.RESULT, C_ID, B1_ID, 5, b"x"))
-    assert board.to_c.speakers == set()
+@pytest.mark.parametrize(
+    ("kind", "is_speaker"),
+    [(Kind.CALL, True), (Kind.CONTROL, True), (Kind.RESULT, False), (Kind.REFUSED, False)],
+)
+def test_only_who_calls_asks_or_answers_is_remembered_as_a_speaker(board: Board, kind: Kind, is_speaker: bool) -> None:
+    board.comes(board.to_b, frame(kind, C_ID, B1_ID, 5, b"x"))
+    assert board.to_c.speakers == ({B1_ID} if is_speaker else set())
 
 
 @pytest.mark.parametrize(

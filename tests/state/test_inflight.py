@@ -148,8 +148,42 @@ def test_what_is_awaited_is_known() -> None:
     assert [inflight.is_open(each) for each in (first, fan)] == [False, False]
 
 
+def test_how_many_calls_one_target_has_open_is_known() -> None:
+    inflight, batch, (first, _, again) = opened(10, 20, 10)
+    fan = inflight.open_fan(Recorded("a", "b"), 77, {0: 10, 1: 30})
+    assert [inflight.open_at(target) for target in (10, 20, 30, 77, 99)] == [3, 1, 1, 0, 0]
+    inflight.settle(first, 10, b"x")
+    inflight.settle(fan, 10, b"x")
+    inflight.settle(99, 20, b"x")
+    assert [inflight.open_at(target) for target in (10, 20, 30)] == [1, 1, 1]
+    inflight.refuse(again, 10, refusal)
+    inflight.lose({20}, lambda name, target: LOST)
+    assert [inflight.open_at(target) for target in (10, 20, 30)] == [0, 0, 1]
+    inflight.settle(fan, 30, b"x")
+    assert inflight.open_at(30) == 0
+    assert batch.done
+
+
+def test_what_is_dropped_is_open_nowhere() -> None:
+    inflight, batch, _ = opened(10, 20)
+    other = Recorded("a")
+    inflight.open(other, 0, 10)
+    inflight.open_fan(batch, 77, {0: 10, 1: 30})
+    inflight.drop(batch)
+    assert [inflight.open_at(target) for target in (10, 20, 30)] == [1, 0, 0]
+    inflight.lose({10, 20, 30}, lambda name, target: LOST)
+    assert not vars(inflight)["_open_at"]
+
+
 def refusal(name: str) -> NoRoute:
     return NoRoute(f"no way to {name}")
+
+
+def test_a_refused_answer_which_has_the_id_of_its_asker_fills_no_slot_of_ours() -> None:
+    inflight, batch, (first,) = opened(10)
+    inflight.refuse(first, 20, refusal)
+    assert batch.outcomes == [None]
+    assert inflight.is_open(first)
 
 
 def test_a_refusal_fills_the_slot_whoever_sent_it() -> None:

@@ -26,6 +26,7 @@ from softgrid._wire.calls import (
     encode_exception,
     encode_refusal,
     encode_result,
+    is_failure,
     without_options,
 )
 from softgrid._wire.framing import ALIGNMENT, Attached, Outbound
@@ -396,3 +397,18 @@ def test_garbage_behind_a_failure_raises_nothing_but_undecodable(data: bytes) ->
 def test_a_failure_with_odd_fields_still_reads(account: bytes) -> None:
     failure = failure_of(b"\x01" + struct.pack(">I", len(account)) + account)
     assert "Remote traceback" in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "has_failed"),
+    [
+        (encode_result(5).joined(), False),
+        (encode_result([object]).joined(), False),
+        (encode_exception(ValueError()).joined(), True),
+        (encode_refusal("no").joined(), True),
+        (SoftgridError("lost"), True),
+        (None, True),
+    ],
+)
+def test_whether_a_call_failed_can_be_told_without_reading_its_result(outcome: Any, has_failed: bool) -> None:
+    assert is_failure(outcome) is has_failed

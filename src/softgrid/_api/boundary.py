@@ -36,6 +36,14 @@ def or_status(method: Callable[P, R]) -> Callable[P, R | SoftgridStatus]:
     return wrapped
 
 
+def statuses_for_errors(names: list[str], answers: list[Any]) -> list[Any]:
+    """Give the answers of executors with a failed status in the place of each error."""
+    return [
+        status_of(answer, name=name) if isinstance(answer, SoftgridError) else answer
+        for name, answer in zip(names, answers, strict=True)
+    ]
+
+
 def statuses_for_failures(results: list[Any] | None) -> list[Any] | None:
     """Give the results of a transfer with a failed status in the place of each failure."""
     if results is None or Failed not in map(type, results):

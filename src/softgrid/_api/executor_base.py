@@ -9,12 +9,13 @@ from typing import Any
 
 from softgrid import Globals
 from softgrid._api import birth, session
+from softgrid._api.boundary import or_status, statuses_for_errors
 from softgrid._api.launch_base import LaunchBase
 from softgrid._api.methods_table import ORDERED_METHODS, PROMPT_METHODS, REMOTE_METHODS, USERS_METHODS
 from softgrid._io.ports import check_port, own_address
 from softgrid._launch.homes import new_home
 from softgrid._model.errors import BadArgument
-from softgrid._model.names import check_given_name
+from softgrid._model.names import check_given_name, checked_names
 from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
 from softgrid._node.home import permanent_folder
@@ -124,6 +125,122 @@ class ExecutorBase(LaunchBase):
                 sys.stdout.flush()
 
         return write
+
+    # -- promises -------------------------------------------------------------------------------------------------
+
+    @or_status
+    def add_promise(
+        self, creatorGUN: str, promisePassword: str | None = None, promiseTimeout: float = 60, force: bool = True
+    ) -> Any:
+        """Hold a place in this executor's queue: a promise to run what comes with its password.
+
+        A promise stands in line where it came. What is in the queue before it runs first; once it is at the head,
+        nothing else starts here but calls with its password, in the order of their priority, and calls with priority
+        None, which run beside the queue. It ends when the calls that came to it are done, when it is removed, when
+        *promiseTimeout* has passed and none came, or when its creator has left the grid. Calls that still wait in it
+        then are refused; what runs goes on.
+
+        Parameters
+          1. creatorGUN (str): grid unique name of the executor it is made for
+          2. promisePassword (None, str): the password; None: one that nobody can guess
+          3. promiseTimeout (number): seconds without a call, from now on, after which it ends; it may run out while
+             other calls are still running
+          4. force (bool): whether to place it however much there is to do before; otherwise only when nothing is
+             running, queued or promised here
+
+        Returns
+          1. status (dict, Collections.SoftgridStatus): whether it is 'placed', and if not, the 'reason'; whether it is
+             'at_head' already; the 'queue_length', 'number_of_existing_promises' and 'number_of_running_executions'
+             that it found; 'promise_create_time' (seconds since the epoch), 'promise_password', or None when it was
+             not placed; 'promise_executor', this executor's name. A failed status for parameters that cannot be meant.
+
+        Does not block.
+
+        >>> promise = orchestrator.add_promise(orchestrator.gridUniqueName, promiseTimeout=5)
+        >>> promise['placed'], promise['number_of_existing_promises']
+        (True, 0)
+        >>> orchestrator.remove_promise(promise['promise_password'])['removed']
+        True
+        """
+        self._node.check_open()
+        return self._node.promises.add_for(creatorGUN, promisePassword, promiseTimeout, force=force)
+
+    @or_status
+    def remove_promise(self, promisePassword: str, force: bool = False) -> Any:
+        """Remove a promise from this executor's queue.
+
+        Parameters
+          1. promisePassword (str): its password
+          2. force (bool): whether to remove it although calls wait in it, which are refused then; what runs goes on
+
+        Returns
+          1. status (dict, Collections.SoftgridStatus): whether it is 'removed', and if not, the 'reason';
+             'remaining_queue_length', the number of calls that waited in it. A failed status for parameters that
+             cannot be meant.
+
+        Does not block.
+
+        >>> orchestrator.remove_promise('never made')['reason']
+        'no promise with that password is held here'
+        """
+        self._node.check_open()
+        return self._node.promises.remove(promisePassword, force=force)
+
+    @or_status
+    def transfer_remove_promise(self, workerGUN: str | list[str], promisePassword: str, force: bool = False) -> Any:
+        """Remove a promise from the queues of other executors.
+
+        Parameters
+          1. workerGUN (str, list): grid unique name of the executor that holds it, or a list of them
+          2. promisePassword (str), force (bool): as for ``remove_promise``
+
+        Returns
+          1. status (list, Collections.SoftgridStatus): for each executor the dictionary of ``remove_promise``, or a
+             failed status if it did not answer or has died. A failed status alone for parameters that cannot be meant.
+
+        Blocks until all have answered or died, or ``get_big_transfer_wait_timeout`` has passed.
+
+        >>> orchestrator.transfer_remove_promise(orchestrator.workers, 'never made')[0]['removed']
+        False
+        """
+        self._node.check_open()
+        names = checked_names(workerGUN, "workerGUN")
+        removed = self._node.reserving.remove(names, promisePassword, self.get_big_transfer_wait_timeout(), force=force)
+        return statuses_for_errors(names, removed)
+
+    @or_status
+    def transfer_add_promise(
+        self,
+        workerGUN: str | list[str],
+        promisePassword: str | None = None,
+        promiseTimeout: float = 60,
+        force: bool = True,
+    ) -> Any:
+        """Have other executors hold a place in their queues, for work of this one or of whoever has the password.
+
+        Parameters
+          1. workerGUN (str, list): grid unique name of the executor that is to hold it, or a list of them
+          2. promisePassword (None, str): the password, the same everywhere; None: one that nobody can guess
+          3. promiseTimeout (number), force (bool): as for ``add_promise``
+
+        Returns
+          1. status (list, Collections.SoftgridStatus): for each executor the dictionary of ``add_promise``, or a
+             failed status if it did not answer or has died. A failed status alone for parameters that cannot be meant.
+
+        Blocks until all have answered or died, or ``get_big_transfer_wait_timeout`` has passed; what one answers later
+        is taken back.
+
+        >>> [promise] = orchestrator.transfer_add_promise(orchestrator.workers[0], promiseTimeout=5)
+        >>> promise['placed'], promise['at_head']
+        (True, True)
+        >>> orchestrator.transfer_remove_promise(promise['promise_executor'], promise['promise_password'])[0]['removed']
+        True
+        """
+        self._node.check_open()
+        names = checked_names(workerGUN, "workerGUN")
+        patience = self.get_big_transfer_wait_timeout()
+        added = self._node.reserving.add(names, promisePassword, promiseTimeout, patience, force=force)
+        return statuses_for_errors(names, added)
 
     # -- properties -----------------------------------------------------------------------------------------------
 

@@ -81,7 +81,7 @@ class Link:
         self.closed = False
         self.peer: Any = None
         self.speakers: set[int] = set()
-        """Who has sent calls over this link; told when it breaks."""
+        """Who has sent calls, questions or answers over this link; told when it breaks."""
         self.bytes_sent = self.bytes_received = self.frames_sent = self.frames_received = 0
 
     def open(self) -> None:

@@ -53,6 +53,12 @@ def parse_name(text: object, parameter: str = "gridUniqueName") -> GridName:
     return parsed
 
 
+def checked_names(names: object, parameter: str) -> list[str]:
+    """Read one grid unique name or a list of them."""
+    given = names if isinstance(names, (list, tuple)) else [names]
+    return [str(parse_name(name, parameter)) for name in given]
+
+
 def check_given_name(name: object) -> str:
     """Accept the short name that a user gives to an executor."""
     if not isinstance(name, str) or not _GIVEN_NAME.fullmatch(name):

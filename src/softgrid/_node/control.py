@@ -6,6 +6,7 @@ An answer may be given later and from any thread, so that no callback ever waits
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from softgrid._io.reactor import Reactor, Waiter
@@ -41,11 +42,34 @@ class Control:
         batch = Batch([name], [message])
         batch.on_done = lambda: on_answer(self._read(batch))
         if target != self._me and self._switch.hop_to(target) is None:
-            batch.fill(0, NoRoute(f"nobody named {name} is on the grid"))
+            batch.fill(0, _unreachable(name))
             return batch
         message_id = self._inflight.open(batch, 0, target)
         self._switch.send(Kind.CONTROL, target, message_id, Outbound(encode_control(message)))
         return batch
+
+    def ask_each(self, names: list[str], message: Message, timeout: float) -> list[Message | SoftgridError]:
+        """Put one question to many and block until each has answered or is gone, or the time is up."""
+        waiter = Waiter()
+        batch = Batch(names, [message] * len(names))
+        batch.on_done = waiter.set
+        body = Outbound(encode_control(message))
+        for index, name in enumerate(names):
+            target = node_id(name)
+            hop = self._switch.hop_to(target)
+            message_id = self._inflight.open(batch, index, target)
+            self._switch.send(Kind.CONTROL, target, message_id, body)
+            if target != self._me and (hop is None or hop.closed or self._switch.hop_to(target) is not hop):
+                self._reactor.run_in_turn(partial(self._inflight.refuse, message_id, target, _unreachable))
+        try:
+            in_time = batch.done or self._reactor.wait(waiter, timeout)
+        except BaseException:
+            self._inflight.drop(batch)
+            raise
+        if not in_time:
+            self._inflight.drop(batch)
+            batch.fill_rest(lambda name: TimedOut(f"no answer from {name} to '{message['op']}' within {timeout:g} s"))
+        return [self._read(batch, index) for index in range(len(names))]
 
     def ask_and_wait(self, name: str, message: Message, timeout: float) -> Message:
         """Put a question and block until it is answered; raises what went wrong."""
@@ -76,8 +100,8 @@ class Control:
         """Send something to whoever is at the other end of *link*."""
         self._switch.send_over(link, Kind.CONTROL, 0, self._inflight.new_id(), Outbound(encode_control(message)), 0)
 
-    def _read(self, batch: Batch) -> Message | SoftgridError:
-        outcome = batch.outcomes[0]
+    def _read(self, batch: Batch, index: int = 0) -> Message | SoftgridError:
+        outcome = batch.outcomes[index]
         if isinstance(outcome, SoftgridError):
             return outcome
         try:
@@ -123,6 +147,10 @@ class Control:
 def error_message(error: SoftgridError) -> Message:
     """Give an error as an answer."""
     return {"op": "error", "reason": str(error), "is_lost": isinstance(error, PeerLost)}
+
+
+def _unreachable(name: str) -> SoftgridError:
+    return NoRoute(f"nobody named {name} is on the grid")
 
 
 def _error_from(answer: Message) -> SoftgridError:

@@ -44,6 +44,8 @@ class Encoder:
     def function_of(self, kwargs: Kwargs) -> Function:
         """Read the function of some transfer kwargs; pickles it when it is a callable."""
         function = kwargs.get("function")
+        if isinstance(function, Mapping):
+            return FunctionSource(_source_of(function))
         if isinstance(function, str) and function.strip():
             return FunctionName(function) if function.isidentifier() else FunctionSource(function)
         if not callable(function):
@@ -72,6 +74,19 @@ class Encoder:
         section = self.section_for(self.function_of(kwargs), target)
         return encode_call(section, args, keywords, flags=flags, priority=priority, options=options)
 
+    def prepare(self, kwargs: Kwargs, promise: str, *, is_detached: bool) -> EncodedCall:
+        """Encode one call under a promise, to be sent later to whoever holds it.
+
+        *is_detached*: with a copy of what it takes from its caller's memory.
+        """
+        args, keywords = arguments_of(kwargs)
+        flags, options = flags_and_options({**kwargs, "promise_password": promise})
+        payload = encode_arguments(args, keywords)
+        if is_detached:
+            payload = [b"".join(payload)]
+        priority = check_priority(kwargs.get("priority", 1))
+        return EncodedCall(self, self.function_of(kwargs), payload, flags, priority, options)
+
     def kept_function(self, digest: bytes) -> bytes | None:
         """Give a function that was sent before, if it is still kept."""
         return self._kept.get(digest)
@@ -94,6 +109,20 @@ class Encoder:
         """Executors are gone, and what they knew with them."""
         for target in targets:
             self._known.pop(target, None)
+
+
+def _source_of(function: Mapping[str, Any]) -> str:
+    """Give a function that came as a dictionary as source text, whose last function is the one that is meant."""
+    source, name = function.get("source"), function.get("name")
+    if not isinstance(source, str) or not source.strip() or function.keys() - {"source", "name"}:
+        raise BadArgument("func", function, "a dictionary {'source': text, 'name': None or which function in it}")
+    if name is None:
+        return source
+    from textwrap import dedent
+
+    if not isinstance(name, str) or not name.isidentifier():
+        raise BadArgument("func", function, "None or the name of a function as 'name'")
+    return f"{dedent(source)}\n{name} = {name}\n"
 
 
 def flags_and_options(kwargs: Kwargs) -> tuple[int, Message]:
@@ -131,6 +160,38 @@ def arguments_of(kwargs: Kwargs) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if keywords is not None and not (isinstance(keywords, dict) and all(isinstance(key, str) for key in keywords)):
         raise BadArgument("kwargs", keywords, "None or a dictionary with strings as keys")
     return tuple(args or ()), keywords or {}
+
+
+class EncodedCall:
+    """A call that is encoded but for what its target knows of its function."""
+
+    __slots__ = ("_encoder", "_flags", "_function", "_options", "_payload", "_priority")
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        function: Function,
+        payload: Parts,
+        flags: int,
+        priority: float | None,
+        options: Message,
+    ) -> None:
+        self._encoder = encoder
+        self._function = function
+        self._payload = payload
+        self._flags = flags
+        self._priority = priority
+        self._options = options
+
+    def body_for(self, target: int) -> Outbound:
+        """Give the call for *target*."""
+        section = self._encoder.section_for(self._function, target)
+        return call_with(self._payload, section, flags=self._flags, priority=self._priority, options=self._options)
+
+    @staticmethod
+    def joined(body: Outbound) -> bytes:
+        """Give a small call as one string of bytes."""
+        return body.joined()
 
 
 class Prepared:

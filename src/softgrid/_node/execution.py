@@ -2,23 +2,25 @@
 
 Calls with a priority wait in the queue and run one at a time in the thread that serves it (the main thread of a
 launched executor); calls with priority None run at once in a thread of their own. Whatever a call does, its caller
-is answered.
+is answered. The queue is a decision of ``_state.workqueue``, which several threads ask through one lock.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
-from time import perf_counter
-from typing import Any
+from time import monotonic, perf_counter
+from typing import Any, TypeVar
 
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.threads import IdleThreads, Lanes
-from softgrid._model.errors import Refused, SoftgridError, Undecodable
+from softgrid._model.errors import SoftgridError, Undecodable
 from softgrid._model.rules import Rules
 from softgrid._node.functions import FunctionTable, UnknownDigest
 from softgrid._node.switch import Switch
+from softgrid._state.promise import Change, Promise
 from softgrid._state.workqueue import WorkQueue, check_priority
 from softgrid._wire.calls import (
     FIRST_ARGUMENT,
@@ -35,16 +37,20 @@ from softgrid._wire.functions import FunctionName, PickledFunction, digest_of
 
 POLL_EVERY_S = 0.002
 
+Decided = TypeVar("Decided")
+
 
 class Task:
     """A call that waits to be run, or is running."""
 
-    __slots__ = ("arguments", "call", "message_id", "source")
+    __slots__ = ("arguments", "call", "message_id", "promise", "source")
 
     def __init__(self, source: int, message_id: int, call: Call) -> None:
         self.source = source
         self.message_id = message_id
         self.call = call
+        self.promise: Promise[Task] | None = None
+        """The promise in whose queue it stands or runs."""
         self.arguments: Any = None
         """What the call was run with; unmapping it takes longer than sending the answer, so it waits for that."""
 
@@ -79,6 +85,9 @@ class Execution:
         self._on_event = on_event
         self._on_options = on_options
         self._queue: WorkQueue[Task] = WorkQueue()
+        self._lock = threading.Lock()
+        self._running_beside: set[Task] = set()
+        self.on_changes: Callable[[list[Change]], None] = lambda changes: None
         self._beside = IdleThreads("softgrid-beside")
         self._in_order = Lanes(self._beside)
         self._parked: dict[bytes, list[Task]] = {}
@@ -93,6 +102,16 @@ class Execution:
     def queued(self) -> int:
         """How many calls wait in the queue."""
         return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        """How many calls are running."""
+        return (self._queue.running is not None) + len(self._running_beside)
+
+    def decide(self, decision: Callable[[WorkQueue[Task]], Decided]) -> Decided:
+        """Look at the queue, or change it, from any thread."""
+        with self._lock:
+            return decision(self._queue)
 
     # -- a call arrives -------------------------------------------------------------------------------------------
 
@@ -119,22 +138,40 @@ class Execution:
                 "(rules '<role>_allow_executing_udf', parameter allowExecutingUDF)",
             )
             return
+        password = call.options.get("promise")
         try:
-            priority = check_priority(call.priority, self._rules)
+            priority = self._priority_of(call)
+            with self._lock:
+                if priority is not None:
+                    task.promise = self._queue.push(priority, task, password)
+                elif password is not None:
+                    self._queue.find(password)
         except SoftgridError as error:
-            if not isinstance(error, Refused) or self._functions.is_users(call.function):
-                self.refuse(task.source, task.message_id, str(error))
-                return
-            priority = call.priority  # the rules are about functions of users
-        if priority is None:
-            if self._functions.is_prompt(call.function):
-                self.run(task)
-            elif self._functions.is_ordered(call.function):
-                self._in_order.run(task.source, lambda: self.run(task))
-            else:
-                self._beside.run(lambda: self.run(task))
+            self.refuse(task.source, task.message_id, str(error))
             return
-        self._queue.push(priority, task)
+        if priority is not None:
+            self.go_on()
+        elif self._functions.is_prompt(call.function):
+            self.run(task)
+        else:
+            self._running_beside.add(task)
+            if self._functions.is_ordered(call.function):
+                self._in_order.run(task.source, lambda: self._run_beside(task))
+            else:
+                self._beside.run(lambda: self._run_beside(task))
+
+    def _priority_of(self, call: Call) -> float | None:
+        """Give the priority of a call, if the rules allow it; they are about functions of users."""
+        return check_priority(call.priority, self._rules if self._functions.is_users(call.function) else None)
+
+    def _run_beside(self, task: Task) -> None:
+        try:
+            self.run(task)
+        finally:
+            self._running_beside.discard(task)
+
+    def go_on(self) -> None:
+        """There may be something to run: have whoever serves the queue look."""
         self.work.set()
         if self.serve_elsewhere is not None:
             self.serve_elsewhere()
@@ -149,15 +186,24 @@ class Execution:
     def run_queue(self) -> None:
         """Run what is queued until nothing is; for one thread at a time."""
         polled = perf_counter()
-        while (task := self._queue.take_next()) is not None:
+        while (task := self.decide(WorkQueue.take_next)) is not None:
             try:
                 self.run(task)
             finally:
-                self._queue.finish()
+                self._finish(task)
             now = perf_counter()
             if now - polled > POLL_EVERY_S:
                 self._reactor.poll_now()
                 polled = now
+
+    def _finish(self, task: Task) -> None:
+        """A task is over; harmless twice, and for one beside the queue."""
+        if self._queue.running is not task:
+            return
+        with self._lock:
+            changes = self._queue.finish(monotonic())
+        if changes:
+            self.on_changes(changes)
 
     # -- one call -------------------------------------------------------------------------------------------------
 
@@ -172,6 +218,7 @@ class Execution:
             self._ask_for_function(task)
             return
         self.busy_s += perf_counter() - started
+        self._finish(task)  # before the answer: who has it knows that the promise is used up, if that was its last
         if self._on_event is not None:
             self._on_event("execution_finished", task.label())
         if self.after_run is not None:
@@ -218,6 +265,8 @@ class Execution:
     def _ask_for_function(self, task: Task) -> None:
         function = task.call.function
         assert isinstance(function, PickledFunction)
+        if self._queue.running is task:
+            self.decide(WorkQueue.set_aside)
         parked = self._parked.setdefault(function.digest, [])
         parked.append(task)
         if sum(1 for other in parked if other.source == task.source) == 1:
@@ -238,8 +287,17 @@ class Execution:
         if others:
             self._parked[digest] = others
         for task in mine:
+            promise, task.promise = task.promise, None
             if not body:
                 self.refuse(task.source, task.message_id, "its function is no longer kept by the caller; send it again")
-                continue
-            task.call.function = function
-            self.accept(task)
+            else:
+                task.call.function = function
+                self.accept(task)
+            if promise is not None:
+                self._came_back(promise)
+
+    def _came_back(self, promise: Promise[Task]) -> None:
+        with self._lock:
+            changes = self._queue.came_back(promise, monotonic())
+        if changes:
+            self.on_changes(changes)

@@ -30,13 +30,11 @@ class FanOut:
 
     def on_options(self, task: Task) -> bool:
         """Look at a call's options before it is run; True when it is not to be run here."""
-        self._restore_function(task)
         options = task.call.options
-        if not options.keys().isdisjoint(("bounce", "propagate")):
-            return self._pass_on(task, options)
-        return False
+        return ("bounce" in options or "propagate" in options) and self._pass_on(task, options)
 
     def _pass_on(self, task: Task, options: Message) -> bool:
+        self._restore_function(task)
         for key in ("bounce", "propagate"):
             names = options.get(key, [])
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

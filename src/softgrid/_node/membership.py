@@ -1,8 +1,8 @@
 """Who comes, who stays, who goes: joining, announcing it up the grid, and telling everybody concerned of a loss.
 
-child → upgrid     join {name, cores, password}       upgrid → child   welcome {path} or turned_away {reason}
-up, hop by hop     joined {name, path, cores, utc}    left {name, reason, orderly}    suspect {name, reason}
-to who had called  gone {names, reason}
+child → upgrid     join {name, cores, password, allows_udf}      upgrid → child   welcome {path}, turned_away {reason}
+up, hop by hop     joined {name, path, cores, utc, allows_udf}   left {name, reason, orderly}    suspect {name, reason}
+to who had spoken  gone {names, reason}
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Membership:
         self.on_welcome: Callable[[], None] = lambda: None
         self.on_turned_away: Callable[[str], None] = lambda reason: None
         self.on_lost: Callable[[list[Member[Link]], str, bool], None] = lambda gone, reason, is_orderly: None
+        self.on_gone: list[Callable[[set[int]], None]] = []
+        """Told of executors that are gone, after everybody who waits for them."""
         self.leaves = False
         control.notices.update(
             join=self._on_join,
@@ -94,7 +96,13 @@ class Membership:
         assert on_joined is not None
         now = time()
         member = self._tree.join(
-            name, self._tree.path, link, cores=cores, now_utc=now, password=message.get("password")
+            name,
+            self._tree.path,
+            link,
+            cores=cores,
+            now_utc=now,
+            password=message.get("password"),
+            allows_udf=message.get("allows_udf") is not False,
         )
         link.peer = name
         self._control.tell_neighbour(link, {"op": "welcome", "path": list(self._tree.path)})
@@ -114,6 +122,7 @@ class Membership:
                 "path": list(member.path),
                 "cores": member.cores,
                 "utc": member.joined_utc,
+                "allows_udf": member.allows_udf,
             }
             self._control.tell_neighbour(uplink, {"op": "joined", **joined})
 
@@ -123,7 +132,14 @@ class Membership:
         if known or link.peer is None or link.peer not in path or self._tree.name not in path:
             return
         utc = field(message, "utc", (int, float))
-        member = self._tree.join(name, path, link, cores=field(message, "cores", int), now_utc=utc)
+        member = self._tree.join(
+            name,
+            path,
+            link,
+            cores=field(message, "cores", int),
+            now_utc=utc,
+            allows_udf=message.get("allows_udf") is not False,
+        )
         self._announce(member)
 
     def _on_welcome(self, link: Link, message: Message, source: int) -> None:
@@ -201,6 +217,8 @@ class Membership:
         self._transfers.on_gone(gone_ids, self._departure)
         for gone in gone_ids:
             self._logs.forget(gone)
+        for tell in self.on_gone:
+            tell(gone_ids)
 
     def _departure(self, who: int) -> str:
         return self._tree.departure(NodeId(who)) or "its connection broke"

@@ -31,10 +31,15 @@ from softgrid._node.home import Home, has_packages
 from softgrid._node.launching import Launching
 from softgrid._node.logs import QUIET_TYPES, Logs, Sink
 from softgrid._node.membership import Membership
+from softgrid._node.promises import Promises
 from softgrid._node.relaunching import Relaunching
+from softgrid._node.reserving import Reserving
+from softgrid._node.scheduling import Scheduling
 from softgrid._node.statistics import Statistics
 from softgrid._node.switch import Switch
 from softgrid._node.transfers import Failed, Transfers, TransferSpec
+from softgrid._node.workers import Workers
+from softgrid._state.reservations import Reservations
 from softgrid._state.tree import Tree
 from softgrid._util.cores import own_cores
 from softgrid._wire.control import Message, decode_control, encode_control
@@ -154,6 +159,14 @@ class Node:
             on_event=self._on_execution_event if any(map(self.logs.is_said, QUIET_TYPES)) else None,
             on_options=self.fanout.on_options,
         )
+        self.promises = Promises(self.tree, self.execution, self.reactor, self.control, self.logs)
+        reservations = Reservations()
+        self.workers = Workers(self.tree, self.transfers.inflight, reservations.held_by)
+        self.reserving = Reserving(self.tree, self.control, reservations, self.workers)
+        self.scheduling = Scheduling(
+            self.tree, self.reactor, self.functions, self.transfers, self.workers, self.reserving, self.logs
+        )
+        self.membership.on_gone += [self.promises.on_gone, self.reserving.on_gone, self.workers.on_gone]
         self.execution.ask_for = self._ask_for_function  # type: ignore[method-assign]
         self.fanout.accept = self.execution.accept
         self.control.notices.update(want_function=self._on_want_function, function=self._on_function)
@@ -228,7 +241,8 @@ class Node:
             sock, self.reactor, self.switch.on_readable, self.membership.on_link_closed, passes_descriptors=True
         )
         link.open()
-        self.membership.ask_to_join(link, {"name": self.name, "cores": self.cores, "password": self.spec.password})
+        about = {"name": self.name, "cores": self.cores, "allows_udf": self.spec.allows_udf}
+        self.membership.ask_to_join(link, {**about, "password": self.spec.password})
 
     def serve(self) -> None:
         """Run what others send, in this thread, until the executor leaves the grid."""
@@ -270,9 +284,10 @@ class Node:
 
     def _on_refused(self, link: Link, source: int, message_id: int, body: bytes) -> None:
         message = decode_control(body)
-        self.transfers.on_refused(
-            message_id, control_field(message, "target", int), control_field(message, "reason", str)
-        )
+        target = control_field(message, "target", int)
+        self.transfers.on_refused(message_id, target, control_field(message, "reason", str))
+        if link is self.switch.hop_to(target):
+            self.promises.on_gone({target})
 
     def _ask_for_function(self, source: int, digest: bytes) -> None:
         self.control.tell_id(source, {"op": "want_function", "digest": digest.hex()})
@@ -386,6 +401,8 @@ class Node:
             tasks_finished=self.execution.finished,
             tasks_failed=self.execution.failed,
             tasks_queued=self.execution.queued,
+            tasks_running=self.execution.running,
+            promises_held=self.execution.decide(lambda queue: queue.promises),
             busy_s=self.execution.busy_s,
             calls_in_flight=len(self.transfers.inflight),
             frames_sent=sum(link.frames_sent for link in links),
@@ -402,7 +419,9 @@ class Node:
         """Take stock of another executor."""
         if name == self.name:
             return self.statistics()
-        return Statistics.from_dict(self.control.ask_and_wait(name, {"op": "statistics"}, timeout))
+        statistics = Statistics.from_dict(self.control.ask_and_wait(name, {"op": "statistics"}, timeout))
+        self.workers.on_told(name, statistics.tasks_queued + statistics.tasks_running + statistics.promises_held)
+        return statistics
 
     # -- leaving --------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,8 @@ class Statistics(NamedTuple):
     tasks_finished: int
     tasks_failed: int
     tasks_queued: int
+    tasks_running: int
+    promises_held: int
     busy_s: float
     calls_in_flight: int
     frames_sent: int

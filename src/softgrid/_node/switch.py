@@ -33,6 +33,7 @@ from softgrid._wire.framing import (
     Attached,
     Body,
     Header,
+    Kind,
     Outbound,
     Parts,
     check_header,
@@ -201,7 +202,7 @@ class Switch:
                     self._on_refused(link, Header(*header), "is nowhere on the grid")
             elif hop is not None:
                 view[position + HOPS_OFFSET] = hops + 1
-                if kind == 1:
+                if kind == 1 or kind == 4:
                     hop.speakers.add(source)
             elif is_mine and is_believed:
                 self._deliver(link, kind, flags, source, message_id, view[position + HEADER_SIZE : stop])
@@ -231,7 +232,7 @@ class Switch:
     def _pass_on_attached(self, hop: Link, header: Header, attached: Attached) -> None:
         self.relayed_frames += 1
         self.relayed_bytes += header.length
-        if header.kind == 1:
+        if header.kind in (Kind.CALL, Kind.CONTROL):
             hop.speakers.add(header.source)
         outbound = Outbound(attached.head, payload=attached.payload)
         self.send_over(

@@ -7,7 +7,7 @@ many targets are encoded once. A function travels to a target once and is called
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from softgrid._io.link import Link
@@ -15,7 +15,7 @@ from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import THRESHOLD
 from softgrid._model.errors import BadArgument, NoRoute, PeerLost, SoftgridError, TimedOut
 from softgrid._model.names import node_id
-from softgrid._node.encoder import Encoder, Kwargs, Prepared
+from softgrid._node.encoder import EncodedCall, Encoder, Kwargs, Prepared
 from softgrid._node.outgoing import Outgoing, Waiting
 from softgrid._node.switch import Switch
 from softgrid._state.inflight import Batch, InFlight
@@ -96,16 +96,14 @@ class Transfers:
         waiter = Waiter()
         batch.on_done = waiter.set
         if not spec.collect:
-            batch.on_outcome = lambda index: self._on_uncollected(
-                batch.names[index], batch.kwargs[index], lambda: self._read(batch, index)
-            )
+            batch.on_outcome = lambda index: self.hand_on(batch, index)
         shielded = self._reactor.shield()
         try:
             memory = self._send_batch(batch, names, kwargs_list, fans, isinstance(spec.transfer_kwargs, Mapping))
         finally:
             self._reactor.unshield(shielded)
         if spec.collect:
-            return self._collect(batch, waiter, timeout)
+            return self.collect(batch, waiter, timeout)
         self._watch_over(batch, memory, timeout)
         return None
 
@@ -120,7 +118,7 @@ class Transfers:
             self._send_body(body, self.inflight.open(batch, 0, target), target, hop)
         finally:
             self._reactor.unshield(shielded)
-        return self._collect(batch, waiter, None)
+        return self.collect(batch, waiter, None)
 
     def _is_lost(self, message_id: int, target: int, hop: Link) -> bool:
         """Whether the way to a target went while its call was being made: its loss was told before anybody waited."""
@@ -205,7 +203,16 @@ class Transfers:
         outgoing.flush_all()
         return outgoing.waiters()
 
-    def _send_one(self, batch: Batch, index: int, name: str, prepared: Prepared, outgoing: Outgoing) -> None:
+    def send_encoded(self, batch: Batch, calls: Iterable[tuple[int, str, EncodedCall]]) -> None:
+        """Send calls that fill some slots of a batch; never waits, since what finds no room is kept until it does."""
+        outgoing = Outgoing()
+        for index, name, call in calls:
+            self._send_one(batch, index, name, call, outgoing)
+        outgoing.flush_all()
+
+    def _send_one(
+        self, batch: Batch, index: int, name: str, prepared: Prepared | EncodedCall, outgoing: Outgoing
+    ) -> None:
         target = node_id(name)
         hop = self._switch.hop_to(target)
         if target == self._tree.node_id:
@@ -287,7 +294,8 @@ class Transfers:
 
     # -- back -----------------------------------------------------------------------------------------------------
 
-    def _collect(self, batch: Batch, waiter: Waiter, timeout: float | None) -> list[Any]:
+    def collect(self, batch: Batch, waiter: Waiter, timeout: float | None) -> list[Any]:
+        """Wait for the answers to a batch and read them; *waiter* is set when it is done."""
         try:
             if not batch.done and not self._reactor.wait(waiter, timeout):
                 self._give_up(batch, timeout)
@@ -297,6 +305,10 @@ class Transfers:
         results = [self._read(batch, index) for index in range(len(batch.names))]
         self._keep_named(batch.kwargs, results)
         return results
+
+    def hand_on(self, batch: Batch, index: int) -> None:
+        """Nobody waits for this answer: it is kept under its name, or logged, elsewhere and soon."""
+        self._on_uncollected(batch.names[index], batch.kwargs[index], lambda: self._read(batch, index))
 
     def _keep_named(self, kwargs_list: list[Kwargs], results: list[Any]) -> None:
         """Keep the results that are wanted under a name."""

@@ -57,11 +57,16 @@ class InFlight:
         self._ids = count(1)
         self._slots: dict[int, tuple[Batch, int, int]] = {}
         self._fans: dict[int, tuple[Batch, dict[int, list[int]], int]] = {}
+        self._open_at: dict[int, set[int]] = {}
 
     def open(self, batch: Batch, index: int, target: int) -> int:
         """Give the message id for a call that fills one slot."""
         message_id = next(self._ids)
         self._slots[message_id] = (batch, index, target)
+        open_there = self._open_at.get(target)
+        if open_there is None:
+            open_there = self._open_at.setdefault(target, set())
+        open_there.add(message_id)
         return message_id
 
     def open_fan(self, batch: Batch, via: int, targets: dict[int, int]) -> int:
@@ -70,12 +75,17 @@ class InFlight:
         slots: dict[int, list[int]] = {}
         for index, target in targets.items():
             slots.setdefault(target, []).append(index)
+            self._open_at.setdefault(target, set()).add(message_id)
         self._fans[message_id] = (batch, slots, via)
         return message_id
 
     def new_id(self) -> int:
         """Give a message id that nobody waits for."""
         return next(self._ids)
+
+    def open_at(self, target: int) -> int:
+        """How many calls that *target* has not answered somebody waits for."""
+        return len(self._open_at.get(target, ()))
 
     def is_open(self, message_id: int) -> bool:
         """Whether somebody still waits for the answer to this call."""
@@ -87,6 +97,7 @@ class InFlight:
         if slot is not None:
             if slot[2] != source or self._slots.pop(message_id, None) is None:
                 return False
+            self._close(message_id, source)
             slot[0].fill(slot[1], outcome)
             return True
         fan = self._fans.get(message_id)
@@ -96,16 +107,25 @@ class InFlight:
         index = slots[source].pop(0)
         if not slots[source]:
             del slots[source]
+            self._close(message_id, source)
         if not slots:
             self._fans.pop(message_id, None)
         batch.fill(index, outcome)
         return True
 
+    def _close(self, message_id: int, target: int) -> None:
+        open_there = self._open_at.get(target)
+        if open_there is not None:
+            open_there.discard(message_id)
+
     def refuse(self, message_id: int, target: int, error_for: Callable[[str], SoftgridError]) -> None:
-        """A relay could not pass a call on to *target*: its first receiver, or one of those it is bounced to."""
-        slot = self._slots.pop(message_id, None)
+        """A relay could not pass a call on to *target*: its first receiver, or one of those it is bounced to.
+
+        An answer that could not be passed on comes back with the id that its asker gave, which means nothing here.
+        """
+        slot = self._slots.get(message_id)
         if slot is not None:
-            slot[0].fill(slot[1], error_for(slot[0].names[slot[1]]))
+            self.settle(message_id, target, error_for(slot[0].names[slot[1]]))
             return
         fan = self._fans.get(message_id)
         if fan is not None:
@@ -119,8 +139,8 @@ class InFlight:
 
     def refuse_all(self, message_id: int, error_for: Callable[[str], SoftgridError]) -> None:
         """Nobody whom a call was meant for can be reached."""
-        fan = self._fans.get(message_id)
-        self.refuse(message_id, fan[2] if fan is not None else 0, error_for)
+        fan, slot = self._fans.get(message_id), self._slots.get(message_id)
+        self.refuse(message_id, fan[2] if fan is not None else slot[2] if slot is not None else 0, error_for)
 
     def lose(self, targets: set[int], error_for: Callable[[str, int], SoftgridError]) -> int:
         """Fail every call that depends on one of *targets*; gives how many."""
@@ -130,6 +150,9 @@ class InFlight:
         ]
         for message_id, target in lost:
             self.settle(message_id, target, error_for(self._name(message_id, target), target))
+        for target in targets:
+            if not self._open_at.get(target, True):
+                self._open_at.pop(target, None)
         return len(lost)
 
     def _name(self, message_id: int, target: int) -> str:
@@ -142,9 +165,13 @@ class InFlight:
     def drop(self, batch: Batch) -> None:
         """Stop tracking what is left of *batch*."""
         for message_id in [mid for mid, slot in list(self._slots.items()) if slot[0] is batch]:
-            self._slots.pop(message_id, None)
+            slot = self._slots.pop(message_id, None)
+            if slot is not None:
+                self._close(message_id, slot[2])
         for message_id in [mid for mid, fan in list(self._fans.items()) if fan[0] is batch]:
-            self._fans.pop(message_id, None)
+            fan = self._fans.pop(message_id, None)
+            for target in fan[1] if fan is not None else ():
+                self._close(message_id, target)
 
     def __len__(self) -> int:
         return len(self._slots) + sum(len(self._targets(slots)) for _, slots, _ in self._fans.values())

@@ -21,10 +21,29 @@ DEPARTED_KEPT = 4096
 class Member(Generic[Hop]):
     """An executor below this one; *path* are the names from the orchestrator down to its upgrid."""
 
-    __slots__ = ("cores", "hop", "joined_utc", "name", "node_id", "parsed", "password", "path", "suspicion")
+    __slots__ = (
+        "allows_udf",
+        "cores",
+        "hop",
+        "joined_utc",
+        "name",
+        "node_id",
+        "parsed",
+        "password",
+        "path",
+        "suspicion",
+    )
 
     def __init__(
-        self, name: str, path: tuple[str, ...], hop: Hop, *, cores: int, joined_utc: float, password: str | None
+        self,
+        name: str,
+        path: tuple[str, ...],
+        hop: Hop,
+        *,
+        cores: int,
+        joined_utc: float,
+        password: str | None,
+        allows_udf: bool = True,
     ) -> None:
         self.name = name
         self.parsed = parse_name(name)
@@ -36,6 +55,7 @@ class Member(Generic[Hop]):
         self.password = password
         self.suspicion: str | None = None
         """Why it does not work although it is there."""
+        self.allows_udf = allows_udf
 
     def __repr__(self) -> str:
         return f"<Member {self.name}>"
@@ -90,9 +110,10 @@ class Tree(Generic[Hop]):
         cores: int,
         now_utc: float,
         password: str | None = None,
+        allows_udf: bool = True,
     ) -> Member[Hop]:
         """Take an executor into the subtree; *path* leads to its upgrid."""
-        member = Member(name, path, hop, cores=cores, joined_utc=now_utc, password=password)
+        member = Member(name, path, hop, cores=cores, joined_utc=now_utc, password=password, allows_udf=allows_udf)
         self.members[member.node_id] = member
         self.routes[member.node_id] = hop
         self._departed.pop(member.node_id, None)

@@ -215,6 +215,13 @@ class Failure(Exception):
         return RemoteFailure(str(self)) if self.was_run else SoftgridError(str(self))
 
 
+def is_failure(outcome: object) -> bool:
+    """Whether a RESULT, unread, carries no value; anything else than the body of one does not."""
+    if isinstance(outcome, Attached):
+        return False
+    return not isinstance(outcome, (bytes, bytearray)) or outcome[:1] in (RAISED, REFUSED)
+
+
 def decode_result(body: Body, loads: Callable[[Any, int], Any] = decode_value) -> Any:
     """Read a RESULT: gives the value, or raises Failure."""
     if isinstance(body, Attached):
