@@ -27,6 +27,8 @@ from softgrid._node.doorway import Doorway
 from softgrid._node.execution import Execution
 from softgrid._node.fanout import FanOut
 from softgrid._node.functions import FunctionTable
+from softgrid._node.garbage import Garbage
+from softgrid._node.killing import Killing
 from softgrid._node.launching import Launching
 from softgrid._node.logs import QUIET_TYPES, Logs, Sink
 from softgrid._node.membership import Membership
@@ -122,6 +124,8 @@ class Node:
             line,
         )
         self._relaunching = self._relaunch_what_is_lost() if spec.role == "orchestrator" else None
+        self.killing = Killing(self.tree, self.switch, self.control, self.membership, self.launching, self.reactor)
+        self.garbage = Garbage(self.control)
         self.functions = FunctionTable(owner, spec.methods, spec.prompt_methods)
         self.fanout = FanOut(self.tree, self.switch, self.functions)
         self.execution = Execution(
