@@ -18,8 +18,8 @@ from matplotlib.collections import LineCollection, PathCollection  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.patches import PathPatch  # noqa: E402
 
-from softgrid._insight.graph import COLOURS, NotInstalled, draw_graph  # noqa: E402
-from softgrid._model.errors import BadArgument  # noqa: E402
+from softgrid._insight.graph import COLOURS, draw_graph  # noqa: E402
+from softgrid._model.errors import BadArgument, NotInstalled  # noqa: E402
 
 ORCHESTRATOR = "orchestrator|O@10.0.0.7[100]:5000"
 ROUTER = "router|R@10.0.0.7[101]:5001"

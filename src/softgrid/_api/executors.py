@@ -189,6 +189,8 @@ class Orchestrator(ExecutorBase, TaskScheduler):
         >>> [type(status.data).__name__ for status in orchestrator.garbage_collect('workers')]
         ['int']
         """
-        names = expand_receivers(self._node.tree, ["routers", "managers", "workers"] if receivers is None else receivers)
+        names = expand_receivers(
+            self._node.tree, ["routers", "managers", "workers"] if receivers is None else receivers
+        )
         found = self._node.garbage.collect(names, self.get_big_transfer_wait_timeout())
         return [outcome_of(name, "collected", each) for name, each in zip(names, found, strict=True)]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 REMOTE_METHODS = frozenset(
     {
+        "_clock",
+        "_reflect",
+        "assess_transfer_speed",
         "get_executor_grid_path",
         "get_machine_info",
         "get_machine_rules",

@@ -13,6 +13,7 @@ SoftgridError
  ├─ Undecodable       bytes that are not what they should be
  ├─ RemoteFailure     the function itself raised on the other side
  ├─ LaunchFailed      an executor did not come up; says at which step
+ ├─ NotInstalled      a package that only this feature needs is not there
  ├─ PortTaken         no port to be had
  ├─ HandshakeFailed   the peer is not who it should be, or is not softgrid
  └─ Closed            this executor has left its grid
@@ -96,6 +97,10 @@ class LaunchFailed(SoftgridError):
         self.step = step
         self.reason = reason
         self.is_final = is_final
+
+
+class NotInstalled(SoftgridError):
+    """A package that only some features need is not there."""
 
 
 class PortTaken(SoftgridError):

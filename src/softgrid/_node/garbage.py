@@ -1,6 +1,6 @@
 """Garbage collection on request, beside whatever an executor is doing and without asking its queue or its rules.
 
-    any executor → any executor   collect_garbage, answered with {found}
+any executor → any executor   collect_garbage, answered with {found}
 """
 
 from __future__ import annotations
