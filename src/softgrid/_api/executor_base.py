@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from softgrid import Globals
-from softgrid._api import birth, session
+from softgrid._api import birth, here, session
 from softgrid._api.launch_base import LaunchBase
 from softgrid._api.methods_table import PROMPT_METHODS, REMOTE_METHODS
 from softgrid._io.ports import check_port, own_address
@@ -79,6 +79,7 @@ class ExecutorBase(LaunchBase):
             "permanentDir": permanentDir,
             "ddfsDir": ddfsDir,
         }
+        ddfs = here.ddfs_folder(ddfsDir)
         own_address_given, bind_host = _address(address)
         rules = self._given_rules
         may_run = (
@@ -101,6 +102,7 @@ class ExecutorBase(LaunchBase):
             first_port=port + launched.births if launched else None,
         )
         self._node = Node(spec, self, self._open_sink, launched.channel if launched else None)
+        here.enter(self, ddfs)
         if launched is None:
             self._node.serve_in_background()
             session.enter(self._node)
