@@ -120,6 +120,12 @@ class ExecutorBase(LaunchBase):
 
         return write
 
+    def _dump_repository(self, *args: Any) -> Any:
+        """What ``Addons.RepositoryTransfer`` has a receiver do."""
+        from softgrid._api.repository_transfer import RepositoryTransfer
+
+        return RepositoryTransfer.dump(self, *args)
+
     # -- properties -----------------------------------------------------------------------------------------------
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 REMOTE_METHODS = frozenset(
     {
         "_clock",
+        "_dump_repository",
         "_reflect",
         "assess_transfer_speed",
         "get_executor_grid_path",
