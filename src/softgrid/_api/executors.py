@@ -159,9 +159,10 @@ class Orchestrator(ExecutorBase, TaskScheduler):
              knows its name any more), or failure with the reason: nobody of that name, gone before, its upgrid did not
              answer. A failed status alone when the receivers as a whole make no sense.
 
-        Nothing is finished or cleaned up by a killed executor; who waits for its answers is told at once. Nobody kills
-        the orchestrator so: see ``kill`` and ``disconnect``. Blocks until all are gone, usually some milliseconds, at
-        most ``get_big_transfer_wait_timeout()``.
+        A killed executor finishes nothing and cleans up nothing; who waits for its answers is told at once; it is not
+        launched anew, whatever its ``relaunch`` says. Nobody kills the orchestrator so, which has ``kill`` and
+        ``disconnect``. Blocks until all are gone, usually some milliseconds, at most
+        ``get_big_transfer_wait_timeout()``.
 
         >>> orchestrator.launch_worker(orchestrator.address)[0][0].successful
         True

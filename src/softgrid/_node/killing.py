@@ -46,8 +46,9 @@ class Killing:
         self._switch = switch
         self._control = control
         self._launching = launching
+        self._membership = membership
         self._reactor = reactor
-        self._doomed: dict[str, list[Answer]] = {}
+        self._waiting: dict[str, list[Answer]] = {}
         self._cause_of = membership.cause_of
         membership.cause_of = self._on_lost
         control.methods["kill"] = self._on_kill
@@ -90,27 +91,29 @@ class Killing:
         member = self._tree.find(name)
         if member is None or member.upgrid != self._tree.name:
             raise NoRoute(f"{name} is not directly below {self._tree.name}")
-        self._doomed.setdefault(name, []).append(answer)
+        self._membership.dismissed.add(name)
+        self._waiting.setdefault(name, []).append(answer)
         if not self._launching.kill_child(name):
             self._control.tell_neighbour(member.hop, {"op": "die"})
         self._reactor.call_later(PATIENCE_S, lambda: self._cut_off(name))
 
     def _cut_off(self, name: str) -> None:
         member = self._tree.find(name)
-        if name in self._doomed and member is not None:
+        if name in self._waiting and member is not None:
             member.hop.close(f"{CAUSE}, but its process has not ended")
         else:
             self._finish(name)  # it had said goodbye before the blow fell
 
     def _on_lost(self, name: str, tell: Callable[[str | None], None]) -> None:
         def tell_and_answer(cause: str | None) -> None:
-            tell(CAUSE if name in self._doomed else cause)
+            tell(CAUSE if name in self._waiting else cause)
             self._finish(name)
 
         self._cause_of(name, tell_and_answer)
 
     def _finish(self, name: str) -> None:
-        for answer in self._doomed.pop(name, ()):
+        self._membership.dismissed.discard(name)
+        for answer in self._waiting.pop(name, ()):
             answer({})
 
     def _on_die(self, link: Any, message: Message, source: int) -> None:

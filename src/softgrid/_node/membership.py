@@ -51,6 +51,7 @@ class Membership:
         self.on_welcome: Callable[[], None] = lambda: None
         self.on_turned_away: Callable[[str], None] = lambda reason: None
         self.on_lost: Callable[[list[Member[Link]], str, bool], None] = lambda gone, reason, is_orderly: None
+        self.dismissed: set[str] = set()  # whose end was asked for
         self.leaves = False
         control.notices.update(
             join=self._on_join,
@@ -174,7 +175,7 @@ class Membership:
         name = link.peer
         if name is None or self.leaves:
             return
-        self.cause_of(name, lambda cause: self._lose(name, cause or reason, link))
+        self.cause_of(name, lambda cause: self._lose(name, cause or reason, link, is_orderly=name in self.dismissed))
 
     def _on_bye(self, link: Link, message: Message, source: int) -> None:
         if link.peer is not None:

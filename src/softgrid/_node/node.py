@@ -125,7 +125,7 @@ class Node:
         )
         self._relaunching = self._relaunch_what_is_lost() if spec.role == "orchestrator" else None
         self.killing = Killing(self.tree, self.switch, self.control, self.membership, self.launching, self.reactor)
-        self.garbage = Garbage(self.control)
+        self.garbage = Garbage(self.tree, self.control)
         self.functions = FunctionTable(owner, spec.methods, spec.prompt_methods)
         self.fanout = FanOut(self.tree, self.switch, self.functions)
         self.execution = Execution(
