@@ -31,7 +31,8 @@ class Garbage:
 
     def _found(self, name: str, answer: Message | SoftgridError) -> int | SoftgridError:
         if not isinstance(answer, SoftgridError):
-            return field(answer, "found", int)
+            found: int = field(answer, "found", int)
+            return found
         try:
             self._tree.check_reachable(name)
         except SoftgridError as error:  # which knows of what it died
