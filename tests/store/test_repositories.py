@@ -45,12 +45,9 @@ def local(tmp_path: Path) -> Iterator[Any]:
 
 def contents(path: Path) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """What pyrep itself finds in a repository: its information, the values, and the infos of files."""
-    repository = pyrep.Repository().load_repository(str(path))
-    try:
+    with repositories._opened(str(path)) as repository:
         infos = dict(repository.walk_files_info(recursive=True))
         return repository.info, {name: repository.pull_file(name) for name in infos}, infos
-    finally:
-        close(repository)
 
 
 def write(path: Path, files: Any, info: Any = INFO, *, replace: bool = False, replace_files: bool = True) -> int:
@@ -90,6 +87,30 @@ def test_no_thread_and_no_port_is_left(local: Any, tmp_path: Path) -> None:
     wait_until(lambda: not threads(), what="no lock server is left")
     with socket.socket() as probe:
         assert probe.connect_ex((local.locker.address, local.locker.port)) != 0
+
+
+class Locker:
+    """A lock server that comes up at the attempt that is given."""
+
+    isClient = False
+
+    def __init__(self, comes_up_at: int) -> None:
+        self._attempts_left = comes_up_at
+
+    @property
+    def isServer(self) -> bool:
+        return self._attempts_left <= 0
+
+    def start(self) -> None:
+        self._attempts_left -= 1
+
+
+def test_a_lock_server_that_mistook_a_dead_one_for_alive_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repositories, "STALE_S", 0.0)
+    repositories._check_locker(Locker(0))
+    repositories._check_locker(Locker(1))
+    with pytest.raises(NotTransferred, match="cannot be started"):
+        repositories._check_locker(Locker(2))
 
 
 def test_files_are_added_to_what_is_there(local: Any, tmp_path: Path) -> None:

@@ -27,19 +27,12 @@ VALUES: dict[str, Any] = {"one": [1, 2, 3], "deep/er/two": {"ü": (1.5, None)}, 
 INFO = {"who": "me"}
 
 
-def opened(path: Path) -> Any:
-    return pyrep.Repository().load_repository(str(path))
-
-
 def contents(path: Path) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """What pyrep itself finds there: information, values, and what the infos of files say of how they are kept."""
-    repository = opened(path)
-    try:
+    with repositories._opened(str(path)) as repository:
         infos = dict(repository.walk_files_info(recursive=True))
         kept = {name: [info[part] for part in ("dump", "pull", "description")] for name, info in infos.items()}
         return repository.info, {name: repository.pull_file(name) for name in infos}, kept
-    finally:
-        repositories._close(repository)
 
 
 @pytest.fixture
@@ -71,6 +64,17 @@ def test_a_repository_travels_to_executors_of_every_role(grid: Grid, local: Any,
     assert status.message == f"3 files are in repository {str(remote)!r}"
     assert contents(remote) == contents(tmp_path / "local")
     assert contents(remote)[:2] == (INFO, VALUES)
+
+
+def test_many_may_write_into_one_repository_at_once(grid: Grid, local: Any, tmp_path: Path) -> None:
+    receivers = [*grid.workers, *grid.managers]
+    calls = [
+        RepositoryTransfer.get_repository_transfer_kwargs(local, path, str(tmp_path / "remote"))
+        for path in [*VALUES, *list(VALUES)[:2]]
+    ]
+    statuses = grid.O.transfer(calls, receivers, collect=True)
+    assert all(statuses), [status.error for status in statuses]
+    assert contents(tmp_path / "remote")[:2] == (INFO, VALUES)
 
 
 def test_a_repository_travels_back(grid: Grid, local: Any, tmp_path: Path) -> None:

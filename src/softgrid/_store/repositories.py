@@ -7,9 +7,11 @@ repository is read or written.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import socket
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +25,9 @@ PARTS = ("dump", "pull", "data")
 
 KEYWORDS = ("json", "numpy", "numpy_text", *(f"{way}{n}" for way in ("pickle", "dill") for n in ("", *range(-1, 6))))
 """The ways of writing that pyrep brings along; any other is somebody's own source text."""
+
+STALE_S = 2.1
+"""How long after its last word pylocker takes a lock server for alive: 2 s."""
 
 Files = dict[str, dict[str, Any]]
 
@@ -133,29 +138,59 @@ def _opened(path: str) -> Iterator[Any]:
     repository = _pyrep().Repository()
     if not repository.is_repository(path):
         raise BadArgument("localRepo", path, "a pyrep Repository, or the path of one")
-    was_open = _is_open(path)
-    with _told(f"repository {path!r} cannot be opened"):
-        repository.load_repository(path)
-    try:
+    with _alone_at(path), _told(f"repository {path!r} cannot be opened"), _closed_after(repository, path):
+        repository.load_repository(path, safeMode=False)
+        _check_locker(repository.locker)
         yield repository
-    finally:
-        if not was_open:
-            _close(repository)
 
 
 @contextmanager
 def _created(path: str, info: Any) -> Iterator[Any]:
     repository = _pyrep().Repository()
-    was_open = _is_open(path)
     with _told(f"repository {path!r} cannot be made"):
-        is_done, problem = repository.create_repository(path, info=info, replace=True)
-        if not is_done:
-            raise NotTransferred(f"repository {path!r} cannot be made: {problem}")
+        os.makedirs(path, exist_ok=True)
+        with _alone_at(path), _closed_after(repository, path):
+            is_done, problem = repository.create_repository(path, info=info, replace=True)
+            if not is_done:
+                raise NotTransferred(f"repository {path!r} cannot be made: {problem}")
+            yield repository
+
+
+@contextmanager
+def _alone_at(path: str) -> Iterator[None]:
+    """Keep other executors of this machine out: of two that make a repository at the same time pyrep makes half one."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield repository
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
     finally:
-        if not was_open:
+        os.close(folder)
+
+
+@contextmanager
+def _closed_after(repository: Any, path: str) -> Iterator[None]:
+    """Close what is opened within the block, unless this process had it open: pyrep has one lock server for all."""
+    from pylocker import FACTORY
+
+    lockers = getattr(FACTORY, "_LockersFactory__lut", {})
+    key = os.path.join(os.path.realpath(path), ".pyreplock")
+    known = lockers.get(key)
+    was_open = known is not None and bool(known.isServer or known.isClient)
+    try:
+        yield
+    finally:
+        if not was_open and repository.locker is not None:
             _close(repository)
+            lockers.pop(key, None)  # started again, it would find its old threads still at work
+
+
+def _check_locker(locker: Any) -> None:
+    """Start a lock server that has taken one that ended a moment ago for alive."""
+    if not (locker.isServer or locker.isClient):
+        threading.Event().wait(STALE_S)
+        locker.start()
+    if not (locker.isServer or locker.isClient):
+        raise NotTransferred("its lock server cannot be started or reached")
 
 
 def _close(repository: Any) -> None:
@@ -164,15 +199,6 @@ def _close(repository: Any) -> None:
     repository.close()
     with suppress(OSError), socket.create_connection((locker.address, locker.port), timeout=1.0):
         pass
-
-
-def _is_open(path: str) -> bool:
-    """Whether this process guards the repository already: pyrep takes one lock server for all that open it."""
-    from pylocker import FACTORY
-
-    lockers = getattr(FACTORY, "_LockersFactory__lut", {})
-    locker = lockers.get(os.path.join(os.path.realpath(os.path.expanduser(path)), ".pyreplock"))
-    return locker is not None and bool(locker.isServer or locker.isClient)
 
 
 @contextmanager
