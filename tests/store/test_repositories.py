@@ -45,7 +45,7 @@ def local(tmp_path: Path) -> Iterator[Any]:
 
 def contents(path: Path) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """What pyrep itself finds in a repository: its information, the values, and the infos of files."""
-    with repositories._opened(str(path)) as repository:
+    with repositories.opened(str(path)) as repository:
         infos = dict(repository.walk_files_info(recursive=True))
         return repository.info, {name: repository.pull_file(name) for name in infos}, infos
 
@@ -202,9 +202,9 @@ def test_the_warning_filters_of_the_program_stay(monkeypatch: pytest.MonkeyPatch
     assert list(warnings.filters) == before
 
 
-def test_without_pyrep_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyrep_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "pyrep", None)
     with pytest.raises(NotInstalled, match=r"softgrid\[pyrep\]"):
-        read_repository("somewhere", [])
+        read_repository(str(tmp_path), [])

@@ -29,7 +29,7 @@ INFO = {"who": "me"}
 
 def contents(path: Path) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """What pyrep itself finds there: information, values, and what the infos of files say of how they are kept."""
-    with repositories._opened(str(path)) as repository:
+    with repositories.opened(str(path)) as repository:
         infos = dict(repository.walk_files_info(recursive=True))
         kept = {name: [info[part] for part in ("dump", "pull", "description")] for name, info in infos.items()}
         return repository.info, {name: repository.pull_file(name) for name in infos}, kept

@@ -47,7 +47,7 @@ def read_repository(local: Any, paths: list[str]) -> Content:
     """Give the information of a repository and the files at *paths*; *local* is an open one, or where there is one."""
     if not isinstance(local, str):
         return _read(local, paths)
-    with _opened(local) as repository:
+    with alone_at(local), opened(local) as repository:
         return _read(repository, paths)
 
 
@@ -77,15 +77,24 @@ def write_repository(
     """
     values = {name: _value_of(name, file) for name, file in files.items()}
     info = "" if info is None else info  # which pyrep does too
-    is_kept = _pyrep().Repository().is_repository(path) and not replace
-    with _opened(path) if is_kept else _created(path, info) as repository:
-        if is_kept and repository.info != info:
-            raise Duplicate("repoPath", path, "a path without a repository of other information, or repoReplace=True")
-        if not replace_files:
-            _check_free(repository, values)
-        for name, value in values.items():
-            _write_file(repository, name, value, files[name])
+    with _told(f"repository {path!r} cannot be made"):
+        os.makedirs(path, exist_ok=True)
+    with alone_at(path):
+        is_kept = is_repository(path) and not replace
+        with opened(path) if is_kept else _created(path, info) as repository:
+            if is_kept and repository.info != info:
+                accepted = "a path without a repository of other information, or repoReplace=True"
+                raise Duplicate("repoPath", path, accepted)
+            if not replace_files:
+                _check_free(repository, values)
+            for name, value in values.items():
+                _write_file(repository, name, value, files[name])
     return len(values)
+
+
+def is_repository(path: str) -> bool:
+    """Whether there is a repository of pyrep at *path*."""
+    return bool(_pyrep().Repository().is_repository(path))
 
 
 def check_ways(files: Mapping[str, Mapping[str, Any]]) -> None:
@@ -133,32 +142,34 @@ def _write_file(repository: Any, name: str, value: Any, file: Mapping[str, Any])
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Any]:
+def opened(path: str) -> Iterator[Any]:
     """The repository at *path*; what others in this process have open stays open."""
-    repository = _pyrep().Repository()
-    if not repository.is_repository(path):
+    if not is_repository(path):
         raise BadArgument("localRepo", path, "a pyrep Repository, or the path of one")
-    with _alone_at(path), _told(f"repository {path!r} cannot be opened"), _closed_after(repository, path):
-        repository.load_repository(path, safeMode=False)
-        _check_locker(repository.locker)
+    repository = _pyrep().Repository()
+    with _closed_after(repository, path):
+        with _told(f"repository {path!r} cannot be opened"):
+            repository.load_repository(path, safeMode=False)
+            _check_locker(repository.locker)
         yield repository
 
 
 @contextmanager
 def _created(path: str, info: Any) -> Iterator[Any]:
     repository = _pyrep().Repository()
-    with _told(f"repository {path!r} cannot be made"):
-        os.makedirs(path, exist_ok=True)
-        with _alone_at(path), _closed_after(repository, path):
+    with _closed_after(repository, path):
+        with _told(f"repository {path!r} cannot be made"):
             is_done, problem = repository.create_repository(path, info=info, replace=True)
-            if not is_done:
-                raise NotTransferred(f"repository {path!r} cannot be made: {problem}")
-            yield repository
+        if not is_done:
+            raise NotTransferred(f"repository {path!r} cannot be made: {problem}")
+        yield repository
 
 
 @contextmanager
-def _alone_at(path: str) -> Iterator[None]:
+def alone_at(path: str) -> Iterator[None]:
     """Keep other executors of this machine out: of two that make a repository at the same time pyrep makes half one."""
+    if not os.path.isdir(path):
+        raise BadArgument("localRepo", path, "a pyrep Repository, or the path of one")
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
