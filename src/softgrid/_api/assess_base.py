@@ -65,9 +65,7 @@ class AssessBase(MethodsBase):
 
         Blocks until all transfers are done; at most the timeout of each.
 
-        >>> orchestrator.launch_worker(orchestrator.address)[0][0].successful
-        True
-        >>> forth, back, both = orchestrator.assess_transfer_speed(orchestrator.workers[-1], data='x' * 10**6)
+        >>> forth, back, both = orchestrator.assess_transfer_speed(orchestrator.workers[0], data='x' * 10**6)
         >>> forth.direction, forth.size > 10**6, len(back.times_s)
         ('forth', True, 10)
         """

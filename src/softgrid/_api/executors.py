@@ -164,10 +164,10 @@ class Orchestrator(ExecutorBase, TaskScheduler):
         ``disconnect``. Blocks until all are gone, usually some milliseconds, at most
         ``get_big_transfer_wait_timeout()``.
 
-        >>> orchestrator.launch_worker(orchestrator.address)[0][0].successful
-        True
-        >>> [bool(status) for status in orchestrator.kill_executor(orchestrator.workers[-1])]
-        [True]
+        >>> [str(status) for status in orchestrator.kill_executor('workers')]
+        ['worker|Worker@...: succeeded: killed']
+        >>> orchestrator.workers
+        []
         """
         names = expand_receivers(self._node.tree, receivers)
         errors = self._node.killing.kill(names, self.get_big_transfer_wait_timeout())
