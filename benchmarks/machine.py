@@ -21,6 +21,7 @@ DISTRIBUTIONS = (
     "ipyparallel",
     "mpi4py",
     "mpich",
+    "pandas",
 )
 
 

@@ -15,6 +15,8 @@ FLOOR = "floor"
 SOFTGRID = "softgrid"
 ONE_CORE = "-one-core"
 PEERS = ("futures", "mpi4py", "ray", "dask", "ipyparallel")
+LIBRARIES = ("pandas",)
+"""Peers of what is no grid."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,23 @@ WORKLOADS: tuple[Workload, ...] = (
         _EVERYBODY,
         deadline_s=90,
         warm_rounds=1,
+    ),
+    Workload(
+        "tables",
+        "A typed table to disk and back",
+        "200,000 rows of an integer, a float, a text and an integer, with commas between: 8 MB. Written "
+        "from a list of rows and read into one, three times in a process, of which the median counts. "
+        "pandas: `to_csv` of a frame that is there, `read_csv` with the types and `values.tolist()`; "
+        "`pandas-frames`: `to_csv` of a frame made of the rows, and `read_csv` alone, without the Python "
+        "objects that rows are made of. Floor: the module csv, and the type of each column. Only "
+        "softgrid waits until the file is on disk.",
+        (
+            Metric("dump_ms", "write", "ms", Goal(2, "ratio", "pandas")),
+            Metric("pull_ms", "read", "ms", Goal(2, "ratio", "pandas")),
+            Metric("iter_ms", "read 1,000 rows at a time", "ms"),
+        ),
+        (FLOOR, SOFTGRID, "pandas", "pandas-frames"),
+        deadline_s=120,
     ),
 )
 

@@ -7,6 +7,7 @@ blank lines between, it is what the script prints (`...` stands for any text, as
 from __future__ import annotations
 
 import doctest
+import os
 import re
 import subprocess
 import sys
@@ -52,6 +53,7 @@ def test_an_example_of_the_documentation_runs_as_printed(example: Example, tmp_p
     run = subprocess.run(
         [sys.executable, "-W", "error", str(script)],
         cwd=tmp_path,
+        env={**os.environ, "MPLBACKEND": "Agg"},  # a window would wait to be closed
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -5,16 +5,19 @@ No threads, no reactor, no names, no errors, no security: not a grid, a bound to
 
 from __future__ import annotations
 
+import csv
 import os
 import pickle
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from benchmarks.calls import Report, Stopwatch, calls_per_second, noop, p50_us
 from benchmarks.peers._importing import time_import
 from benchmarks.procfs import COOKIE, pids_of_run, pss_mib
+from benchmarks.tables import CHUNK, NAMES, TYPES, time_table
 
 EXECUTORS = 211
 WINDOW = 256
@@ -73,6 +76,30 @@ def first_result(report: Report) -> None:
     watch = Stopwatch()
     call(start(serve_calls))
     report(watch.ready())
+
+
+def tables(report: Report) -> None:
+    """The module csv, and each value by the type of its column."""
+    report(time_table(_write_csv, lambda: list(_read_csv()), lambda: _chunked(_read_csv(), CHUNK)))
+
+
+def _write_csv(rows: list[list[Any]]) -> None:
+    with open("t.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(NAMES)
+        writer.writerows(rows)
+
+
+def _read_csv() -> Iterator[list[Any]]:
+    with open("t.csv", newline="") as file:
+        reader = csv.reader(file)
+        next(reader)
+        for row in reader:
+            yield [dtype(text) for dtype, text in zip(TYPES, row, strict=True)]
+
+
+def _chunked(rows: Iterator[list[Any]], size: int) -> Iterator[list[list[Any]]]:
+    return iter(lambda: list(islice(rows, size)), [])
 
 
 def start(body: Callable[[socket.socket], None]) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,9 @@ from benchmarks.calls import (
 )
 from benchmarks.peers._importing import time_import
 from benchmarks.procfs import memory_and_idle
+from benchmarks.tables import CHUNK, NAMES, TYPES, time_table
 from softgrid import Globals, Orchestrator
+from softgrid.DDFS import DDFSETL
 
 ROUTERS, MANAGERS, WORKERS = 15, 35, 160
 EXECUTORS = 1 + ROUTERS + MANAGERS + WORKERS
@@ -107,6 +110,19 @@ def first_result(report: Report) -> None:
     with orchestrator() as top:
         call_each(top, launch(top, "worker", [top.gridUniqueName]), 1)
         report(watch.ready())
+
+
+def tables(report: Report) -> None:
+    """DDFSETL in the folder of the run."""
+    os.environ["XDG_DATA_HOME"] = os.getcwd()
+    etl = DDFSETL(dtypes=TYPES, sep=",")
+    report(
+        time_table(
+            lambda rows: etl.dump("t.csv", rows, header=NAMES),
+            lambda: etl.pull("t.csv")[1],
+            lambda: etl.iter("t.csv", CHUNK),
+        )
+    )
 
 
 def deal(names: list[str], count: int) -> list[str]:

@@ -19,7 +19,9 @@ making the Orchestrator. Each rule:
     executor_maximum_shared_memory                  bytes in which an executor passes large values on without a copy;
                                                     None: a quarter of the machine's memory, 0: none, they are streamed
 
->>> from softgrid import Globals >>> Globals.RULES['machine_maximum_number_of_managers'] 1
+>>> from softgrid import Globals
+>>> Globals.RULES['machine_maximum_number_of_managers']
+1
 """
 
 from __future__ import annotations

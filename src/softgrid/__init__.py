@@ -1,6 +1,6 @@
 """softgrid: any connected machines as one soft grid."""
 
-from softgrid import Collections, Core, Executors, Globals
+from softgrid import DDFS, Addons, Collections, Core, Executors, Globals
 from softgrid._api.package import (
     get_author,
     get_doc,
@@ -20,6 +20,8 @@ __all__ = [
     "Core",
     "Executors",
     "Collections",
+    "DDFS",
+    "Addons",
     "get_version",
     "get_author",
     "get_email",

@@ -193,6 +193,37 @@ def test_waiting_in_vain_says_for_whom_for_what_and_how_long(asking: Asking) -> 
     assert str(caught.value) == f"no answer from {A1} to 'question' within 3 s"
 
 
+def test_several_are_asked_at_once_and_answer_in_any_order(asking: Asking) -> None:
+    def answer(waiter: Any) -> None:
+        first, second = asking.switch.take(Kind.CONTROL)
+        asking.comes({"op": "answer", "to": second.message["x"]}, message_id=second.message_id)
+        asking.comes({"op": "error", "reason": "no way"}, message_id=first.message_id)
+
+    asking.reactor.while_waiting = answer
+    questions = [(A1, {"op": "question", "x": number}) for number in (1, 2)]
+    error, found = asking.control.ask_all([questions[0], (STRANGER, {"op": "question"}), questions[1]], 3.0)[::2]
+    assert str(error) == "no way"
+    assert found == {"op": "answer", "to": 2}
+    assert asking.reactor.waits == [3.0]
+
+
+def test_of_several_those_that_do_not_answer_are_named_and_forgotten(asking: Asking) -> None:
+    def answer(waiter: Any) -> None:
+        asking.comes({"op": "answer"}, message_id=asking.switch.take(Kind.CONTROL)[0].message_id)
+
+    asking.reactor.while_waiting = answer
+    found, missing = asking.control.ask_all([(A1, {"op": "one"}), (A1, {"op": "other"})], 3.0)
+    assert found == {"op": "answer"}
+    assert isinstance(missing, TimedOut)
+    assert str(missing) == f"no answer from {A1} to 'other' within 3 s"
+    assert len(asking.inflight) == 0
+
+
+def test_asking_nobody_waits_for_nobody(asking: Asking) -> None:
+    assert asking.control.ask_all([], 3.0) == []
+    assert asking.reactor.waits == []
+
+
 def test_what_nobody_waits_for_any_more_is_forgotten(asking: Asking) -> None:
     with pytest.raises(TimedOut):
         asking.control.ask_and_wait(A1, {"op": "question"}, 3.0)

@@ -245,7 +245,7 @@ def test_paths_that_leave_the_folder_are_refused(tmp_path: Path, path: str) -> N
 
 @pytest.mark.parametrize("separator", ["", ",,", '"', "\n", "\r", "\0", "\x02", None, 5])
 def test_separators_are_one_character_that_can_separate(tmp_path: Path, separator: Any) -> None:
-    with pytest.raises(BadArgument, match="separator: got"):
+    with pytest.raises(BadArgument, match="sep: got"):
         DelimitedTables(tmp_path, int, separator=separator)
 
 
@@ -257,7 +257,7 @@ def test_types_are_one_of_six_or_a_list_of_them(tmp_path: Path, dtypes: Any) -> 
 
 @pytest.mark.parametrize("names", [[], "ab", [1, 2], ["a", None], ["a"], ["a", "b", "c"], {"a": 1}])
 def test_names_are_texts_one_for_each_column(tmp_path: Path, names: Any) -> None:
-    with pytest.raises(BadArgument, match="column_names: got"):
+    with pytest.raises(BadArgument, match="colNames: got"):
         DelimitedTables(tmp_path, [int, int], column_names=names)
     with pytest.raises(BadArgument, match="header: got"):
         DelimitedTables(tmp_path, [int, int]).dump("t", [[1, 2]], header=names)

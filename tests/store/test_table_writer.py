@@ -103,11 +103,11 @@ def test_rows_are_counted_through_all_chunks(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("rows", [None, 5, "text", b"bytes", {"a": [1]}, {1, 2}])
 def test_what_is_no_rows_is_refused(rows: Any) -> None:
-    with pytest.raises(BadArgument, match="rows: got"):
+    with pytest.raises(BadArgument, match="data: got"):
         checked_rows(rows)
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 2, 2)])
 def test_arrays_have_two_dimensions(shape: tuple[int, ...]) -> None:
-    with pytest.raises(BadArgument, match=r"rows: got .*2 dimensions"):
+    with pytest.raises(BadArgument, match=r"data: got .*2 dimensions"):
         checked_rows(np.zeros(shape))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import tempfile
@@ -68,3 +69,12 @@ def test_a_grid_lives_in_a_notebook(notebook: Notebook) -> None:
     ended, shown = notebook.run("print('going', flush=True); call(O, time.sleep, 600)", interrupt_at="going")
     assert (ended, "KeyboardInterrupt" in shown) == ("error", True)
     assert notebook.run("len(call(O, os.getpid, priority=None))") == ("ok", "2")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="draws")
+def test_a_picture_is_shown_once_whether_it_is_the_value_of_its_cell_or_not(notebook: Notebook) -> None:
+    assert notebook.run(PREAMBLE + "O = Orchestrator()") == ("ok", "")
+    for cell in ("O.visualize_grid()", "figure = O.visualize_grid(); len(figure.axes)"):
+        ended, shown = notebook.run(cell)
+        assert (ended, shown.count("<Figure size")) == ("ok", 1), shown
+    assert shown.startswith("1"), "the value of the cell"

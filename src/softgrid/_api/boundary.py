@@ -49,3 +49,11 @@ def statuses_for_failures(results: list[Any] | None) -> list[Any] | None:
     if results is None or Failed not in map(type, results):
         return results
     return [status_of(result) if type(result) is Failed else result for result in results]
+
+
+def outcome_of(name: str, done: str, outcome: Any) -> SoftgridStatus:
+    """Give the status of what was *done* to the executor *name*: a success with *outcome* as data, unless it is an
+    error."""
+    if isinstance(outcome, SoftgridError):
+        return status_of(outcome, name=name)
+    return SoftgridStatus(True, message=done, data=outcome, name=name)

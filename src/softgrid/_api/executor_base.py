@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from softgrid import Globals
-from softgrid._api import birth, session
+from softgrid._api import birth, here, session
 from softgrid._api.boundary import or_status, statuses_for_errors
 from softgrid._api.launch_base import LaunchBase
 from softgrid._api.methods_table import ORDERED_METHODS, PROMPT_METHODS, REMOTE_METHODS, USERS_METHODS
@@ -82,7 +82,7 @@ class ExecutorBase(LaunchBase):
             "worker": _boolean("acceptWorkers", acceptWorkers),
         }
         temporary, permanent = _folder("temporaryDir", temporaryDir), _folder("permanentDir", permanentDir)
-        self._ddfs_dir = _folder("ddfsDir", ddfsDir)
+        ddfs = here.ddfs_folder(ddfsDir)
         own_address_given, bind_host = _address(address)
         rules = self._given_rules
         may_run = (
@@ -109,6 +109,7 @@ class ExecutorBase(LaunchBase):
             first_port=port + launched.births if launched else None,
         )
         self._node = Node(spec, self, self._open_sink, launched.channel if launched else None)
+        here.enter(self, ddfs)
         if launched is None:
             self._node.serve_in_background()
             session.enter(self._node)
@@ -241,6 +242,12 @@ class ExecutorBase(LaunchBase):
         patience = self.get_big_transfer_wait_timeout()
         added = self._node.reserving.add(names, promisePassword, promiseTimeout, patience, force=force)
         return statuses_for_errors(names, added)
+
+    def _dump_repository(self, *args: Any) -> Any:
+        """What ``Addons.RepositoryTransfer`` has a receiver do."""
+        from softgrid._api.repository_transfer import RepositoryTransfer
+
+        return RepositoryTransfer.dump(self, *args)
 
     # -- properties -----------------------------------------------------------------------------------------------
 

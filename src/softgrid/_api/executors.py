@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from softgrid import Globals
+from softgrid._api.boundary import or_status, outcome_of
 from softgrid._api.executor_base import ExecutorBase
 from softgrid._api.task_scheduler import TaskScheduler
+from softgrid._state.receivers import expand_receivers
 
 
 class Worker(ExecutorBase):
@@ -143,3 +145,53 @@ class Orchestrator(ExecutorBase, TaskScheduler):
     def gridPath(self) -> list[str]:
         """The orchestrator's own name, alone: every way begins here."""
         return [self.gridUniqueName]
+
+    @or_status
+    def kill_executor(self, receivers: Any) -> Any:
+        """End executors by force, whatever they are doing; everything below them ends with them.
+
+        Parameters
+          1. receivers (str, list): 'routers', 'managers', 'workers' (all of them), a grid unique name, or a list of
+             these; a list inside the list is a trajectory of connected executors: its last is meant
+
+        Returns
+          1. statuses (list, Collections.SoftgridStatus): one for each receiver: success when it is gone (then nothing
+             knows its name any more), or failure with the reason: nobody of that name, gone before, its upgrid did not
+             answer. A failed status alone when the receivers as a whole make no sense.
+
+        A killed executor finishes nothing and cleans up nothing; who waits for its answers is told at once; it is not
+        launched anew, whatever its ``relaunch`` says. Nobody kills the orchestrator so, which has ``kill`` and
+        ``disconnect``. Blocks until all are gone, usually some milliseconds, at most
+        ``get_big_transfer_wait_timeout()``.
+
+        >>> [str(status) for status in orchestrator.kill_executor('workers')]
+        ['worker|Worker@...: succeeded: killed']
+        >>> orchestrator.workers
+        []
+        """
+        names = expand_receivers(self._node.tree, receivers)
+        errors = self._node.killing.kill(names, self.get_big_transfer_wait_timeout())
+        return [outcome_of(name, "killed", error) for name, error in zip(names, errors, strict=True)]
+
+    @or_status
+    def garbage_collect(self, receivers: Any = None) -> Any:
+        """Have executors run Python's garbage collector, beside whatever they are doing.
+
+        Parameters
+          1. receivers (None, str, list): as for ``kill_executor``; None: all routers, managers and workers
+
+        Returns
+          1. statuses (list, Collections.SoftgridStatus): one for each receiver, whose data is the number of objects
+             found that nobody could reach; or failure with the reason. A failed status alone when the receivers as a
+             whole make no sense.
+
+        Blocks until all have answered, at most ``get_big_transfer_wait_timeout()``.
+
+        >>> [type(status.data).__name__ for status in orchestrator.garbage_collect('workers')]
+        ['int']
+        """
+        names = expand_receivers(
+            self._node.tree, ["routers", "managers", "workers"] if receivers is None else receivers
+        )
+        found = self._node.garbage.collect(names, self.get_big_transfer_wait_timeout())
+        return [outcome_of(name, "collected", each) for name, each in zip(names, found, strict=True)]

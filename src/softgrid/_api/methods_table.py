@@ -31,6 +31,10 @@ ORDERED_METHODS = frozenset(
 REMOTE_METHODS = (
     frozenset(
         {
+            "_clock",
+            "_dump_repository",
+            "_reflect",
+            "assess_transfer_speed",
             "get_executor_grid_path",
             "get_machine_info",
             "get_machine_rules",

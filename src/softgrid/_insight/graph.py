@@ -7,13 +7,12 @@ saved, the figure is returned.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from softgrid._insight.canvas import new_figure
 from softgrid._insight.sketch import Sketch, make_sketch
-from softgrid._model.errors import NotInstalled
 from softgrid._model.roles import Role
 
 COLOURS: dict[Role, str] = {
@@ -69,27 +68,12 @@ def _new_figure(sketch: Sketch, title: str | None, largest: float) -> tuple[Any,
     shrink = min(1.0, largest / sketch.width, (largest - extra) / sketch.height)
     width = max(sketch.width * shrink, 4.5)
     height = sketch.height * shrink + extra
-    figure = _empty_figure((width, height))
+    figure = new_figure((width, height))
     bottom = _LEGEND_HEIGHT / height
     axes = figure.add_axes((0.0, bottom, 1.0, sketch.height * shrink / height))
     if title:
         figure.suptitle(title, y=1 - 0.1 / height, va="top", fontsize=12)
     return figure, axes
-
-
-def _empty_figure(size: tuple[float, float]) -> Any:
-    """A figure that pyplot can show where there is a screen, and a bare one elsewhere."""
-    try:
-        from matplotlib import pyplot
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise NotInstalled("drawing needs matplotlib, which is not installed: pip install 'softgrid[plot]'") from error
-    if threading.current_thread() is threading.main_thread():
-        try:
-            return pyplot.figure(figsize=size, facecolor="white")
-        except (ImportError, RuntimeError):  # a backend was asked for that has no screen
-            pass
-    return Figure(figsize=size, facecolor="white")
 
 
 def _prepare(axes: Any, sketch: Sketch) -> None:

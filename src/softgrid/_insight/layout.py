@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from softgrid._model.errors import BadArgument
 
@@ -16,8 +16,7 @@ FAMILY_GAP = 0.6
 """Extra room, in leaves, between two leaves that do not stand under the same node."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A node's ring, counted from the centre, and its angle in radians, clockwise from the right."""
 
     ring: int

@@ -7,12 +7,12 @@ stand, so that three nodes and two hundred can both be read.  Pure arithmetic, n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from string import Template
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from softgrid._insight.curves import Circle, Curve, Point, bridge_curve, curve_points
 from softgrid._insight.layout import Place, radial_layout
 from softgrid._model.errors import BadArgument
 from softgrid._model.names import GridName, parse_name
@@ -25,12 +25,8 @@ SMALLEST, LARGEST_FONT = 5.0, 11.0  # points
 FARTHEST = 12.0  # inches from the centre
 ROOMY = 0.55  # inches across, from which on labels stand inside of nodes
 
-Point = tuple[float, float]
-Curve = tuple[Point, Point, Point]  # from, bent towards, to
 
-
-@dataclass(frozen=True)
-class Label:
+class Label(NamedTuple):
     """Text at a point: centred there, or running away from it."""
 
     text: str
@@ -42,8 +38,7 @@ class Label:
     is_inside: bool = True
 
 
-@dataclass(frozen=True)
-class DrawnNode:
+class DrawnNode(NamedTuple):
     """One executor as a circle with a label."""
 
     name: GridName
@@ -53,8 +48,7 @@ class DrawnNode:
     label: Label
 
 
-@dataclass(frozen=True)
-class Sketch:
+class Sketch(NamedTuple):
     """All that is to be drawn, and the rectangle that it takes."""
 
     nodes: list[DrawnNode]
@@ -83,8 +77,7 @@ def make_sketch(
     drawn = {name: _drawn(parsed[name], texts[name], place, rings) for name, place in places.items()}
     lines = [(drawn[upper], drawn[lower]) for upper, lower in edges]
     ends = {frozenset(bridge): _ends(bridge, drawn) for bridge in bridges}
-    centre = max(node.across for node in drawn.values())
-    curves = [_curve(*pair, centre) for pair in ends.values()]
+    curves = [_curve(*pair, drawn.values()) for pair in ends.values()]
     left, bottom, right, top = _extent(drawn.values(), curves)
     return Sketch(
         nodes=list(drawn.values()),
@@ -201,29 +194,34 @@ def _ends(bridge: tuple[str, str], drawn: dict[str, DrawnNode]) -> tuple[DrawnNo
     return drawn[one], drawn[other]
 
 
-def _curve(one: DrawnNode, other: DrawnNode, centre: float) -> Curve:
-    """Bent towards the centre and to one side, but round the node that stands there."""
-    x = 0.55 * (one.x + other.x) / 2 - 0.12 * (other.y - one.y)
-    y = 0.55 * (one.y + other.y) / 2 + 0.12 * (other.x - one.x)
-    middle = (one.x + 2 * x + other.x) / 4, (one.y + 2 * y + other.y) / 4
-    away, free = math.hypot(*middle), centre / 2 + 0.2
-    is_free = min(math.hypot(end.x, end.y) for end in (one, other)) > centre
-    if is_free and 0 < away < free:
-        x += 2 * middle[0] * (free / away - 1)
-        y += 2 * middle[1] * (free / away - 1)
-    return (one.x, one.y), (x, y), (other.x, other.y)
+def _curve(one: DrawnNode, other: DrawnNode, nodes: Iterable[DrawnNode]) -> Curve:
+    others = (circle for node in nodes if node is not one and node is not other for circle in _circles(node))
+    return bridge_curve((one.x, one.y), (other.x, other.y), others)
+
+
+def _circles(node: DrawnNode) -> Iterator[Circle]:
+    """What a bridge should not run over: a node, and the text that runs away from it."""
+    yield node.x, node.y, node.across / 2
+    if node.label.anchor != "center":
+        length, middle = _length(node.label), math.hypot(node.label.x, node.label.y)
+        for part in (0.1, 0.4, 0.7, 1.0):
+            far = 1 + part * length / middle
+            yield node.label.x * far, node.label.y * far, 0.5 * node.label.size / INCH
+
+
+def _length(label: Label) -> float:
+    return LETTER * len(label.text) * label.size / INCH
 
 
 def _extent(nodes: Iterable[DrawnNode], curves: list[Curve]) -> tuple[float, float, float, float]:
-    xs = [(start[0] + 2 * bend[0] + end[0]) / 4 for start, bend, end in curves]
-    ys = [(start[1] + 2 * bend[1] + end[1]) / 4 for start, bend, end in curves]
+    xs = [x for curve in curves for x, _ in curve_points(curve)]
+    ys = [y for curve in curves for _, y in curve_points(curve)]
     for node in nodes:
         half = node.across / 2
         xs += [node.x - half, node.x + half]
         ys += [node.y - half, node.y + half]
         if node.label.anchor != "center":
-            length = LETTER * len(node.label.text) * node.label.size / INCH
-            far = 1 + length / math.hypot(node.label.x, node.label.y)
+            far = 1 + _length(node.label) / math.hypot(node.label.x, node.label.y)
             xs.append(node.label.x * far)
             ys.append(node.label.y * far)
     return min(xs) - MARGIN, min(ys) - MARGIN, max(xs) + MARGIN, max(ys) + MARGIN

@@ -5,7 +5,7 @@ An answer may be given later and from any thread, so that no callback ever waits
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -87,6 +87,25 @@ class Control:
         if isinstance(answers[0], SoftgridError):
             raise answers[0]
         return answers[0]
+
+    def ask_all(self, questions: Sequence[tuple[str, Message]], timeout: float) -> list[Message | SoftgridError]:
+        """Put questions to several executors at the same time and block until each has its answer, or its error."""
+        waiter = Waiter()
+        answers: dict[int, Message | SoftgridError] = {}
+
+        def take(index: int, answer: Message | SoftgridError) -> None:
+            answers[index] = answer
+            if len(answers) == len(questions):
+                waiter.set()
+
+        batches = [self.ask(name, message, partial(take, index)) for index, (name, message) in enumerate(questions)]
+        if questions and not self._reactor.wait(waiter, timeout):
+            for batch in batches:
+                self._inflight.drop(batch)
+        return [
+            answers.get(index) or TimedOut(f"no answer from {name} to '{message['op']}' within {timeout:g} s")
+            for index, (name, message) in enumerate(questions)
+        ]
 
     def tell(self, name: str, message: Message) -> None:
         """Send something that is not answered."""

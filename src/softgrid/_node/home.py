@@ -53,7 +53,10 @@ def has_packages(permanent: str) -> bool:
 
 def permanent_folder(given: str | None) -> str:
     """Give the folder for what is to outlive the executor: as *given*, or the one of this user on this machine."""
-    if given is not None:
-        return os.path.abspath(given)
+    return users_folder("permanent") if given is None else os.path.abspath(given)
+
+
+def users_folder(name: str) -> str:
+    """Give the folder of that name which all executors of this user on this machine have in common."""
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser(os.path.join("~", ".local", "share"))
-    return os.path.join(os.path.abspath(data), "softgrid", "permanent")
+    return os.path.join(os.path.abspath(data), "softgrid", name)

@@ -351,6 +351,13 @@ class Launching:
         if not lines:
             on_settled()
 
+    def kill_child(self, name: str) -> bool:
+        """End the executor of that name, whatever it is doing; False when it was not launched from here."""
+        spawn = self._children.get(name)
+        if spawn is not None and spawn.cause is None:
+            self._line(spawn.item.get("executable")).kill(spawn.pid or parse_name(name).pid)
+        return spawn is not None
+
     def kill_children(self) -> None:
         """End the executors that were launched from here."""
         for spawn in self._children.values():

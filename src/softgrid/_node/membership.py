@@ -53,6 +53,7 @@ class Membership:
         self.on_lost: Callable[[list[Member[Link]], str, bool], None] = lambda gone, reason, is_orderly: None
         self.on_gone: list[Callable[[set[int]], None]] = []
         """Told of executors that are gone, after everybody who waits for them."""
+        self.dismissed: set[str] = set()  # whose end was asked for
         self.leaves = False
         control.notices.update(
             join=self._on_join,
@@ -190,7 +191,7 @@ class Membership:
         name = link.peer
         if name is None or self.leaves:
             return
-        self.cause_of(name, lambda cause: self._lose(name, cause or reason, link))
+        self.cause_of(name, lambda cause: self._lose(name, cause or reason, link, is_orderly=name in self.dismissed))
 
     def _on_bye(self, link: Link, message: Message, source: int) -> None:
         if link.peer is not None:

@@ -27,7 +27,9 @@ from softgrid._node.doorway import Doorway
 from softgrid._node.execution import Execution
 from softgrid._node.fanout import FanOut
 from softgrid._node.functions import FunctionTable
+from softgrid._node.garbage import Garbage
 from softgrid._node.home import Home, has_packages
+from softgrid._node.killing import Killing
 from softgrid._node.launching import Launching
 from softgrid._node.logs import QUIET_TYPES, Logs, Sink
 from softgrid._node.membership import Membership
@@ -148,6 +150,9 @@ class Node:
         self._stores: Stores | None = None
         if has_packages(spec.permanent):
             self.stores.packages.look_in("permanent")
+        self.killing = Killing(self.tree, self.switch, self.control, self.membership, self.launching, self.reactor)
+        self.garbage = Garbage(self.tree, self.control)
+        self.functions = FunctionTable(owner, spec.methods, spec.prompt_methods)
         self.fanout = FanOut(self.tree, self.switch, self.functions)
         self.execution = Execution(
             owner,

@@ -8,8 +8,8 @@ Knows nothing of files, separators and quotes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from operator import index
+from typing import NamedTuple
 
 from softgrid._model.errors import BadArgument, SoftgridError, shorten
 from softgrid._store.literals import decode_container, encode_container, encode_containers
@@ -39,8 +39,7 @@ class MalformedTable(SoftgridError, ValueError):
         return MalformedTable(self.problem, row=self.row, column=self.column, path=path)
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """How the values of one column are written and read."""
 
     name: str

@@ -44,9 +44,9 @@ class DelimitedTables:
         self._separator = _checked_separator(separator)
         self._null = null
         self._dtypes = _checked_dtypes(dtypes)
-        self._names = None if column_names is None else _checked_names("column_names", column_names)
+        self._names = None if column_names is None else _checked_names("colNames", column_names)
         if self._names is not None:
-            self._columns(self._names, "column_names")
+            self._columns(self._names, "colNames")
 
     def dump(
         self,
@@ -170,7 +170,7 @@ def _batches(chunks: Iterator[list[list[Any]]], n: int) -> Iterator[list[list[An
 def _checked_separator(separator: object) -> str:
     if isinstance(separator, str) and len(separator) == 1 and separator not in '"\r\n\0\x02':
         return separator
-    raise BadArgument("separator", separator, "one character, but no quote, line end, NUL or \\x02")
+    raise BadArgument("sep", separator, "one character, but no quote, line end, NUL or \\x02")
 
 
 def _checked_dtypes(dtypes: object) -> type | list[type]:

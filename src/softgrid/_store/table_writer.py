@@ -54,11 +54,11 @@ def checked_rows(rows: Iterable[Row] | Array2D) -> Iterator[list[Any]]:
     if hasattr(rows, "ndim") and hasattr(rows, "tolist"):
         array: Any = rows
         if array.ndim != 2:
-            raise BadArgument("rows", rows, f"an array of 2 dimensions, not {array.ndim}")
+            raise BadArgument("data", rows, f"an array of 2 dimensions, not {array.ndim}")
         starts = range(0, len(array), ROWS_AT_ONCE)
         return (array[start : start + ROWS_AT_ONCE].tolist() for start in starts)
     if isinstance(rows, (str, bytes, dict, set)) or not isinstance(rows, Iterable):
-        raise BadArgument("rows", rows, "a list of rows or an array of 2 dimensions")
+        raise BadArgument("data", rows, "a list of rows or an array of 2 dimensions")
     remaining = iter(rows)
     return iter(lambda: list(islice(remaining, ROWS_AT_ONCE)), [])
 
