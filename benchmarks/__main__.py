@@ -49,7 +49,7 @@ def measure(workload: plan.Workload, peers: set[str] | None, repeats: int) -> di
     """Run every taker of *workload* once per round, in turn."""
     takers = [t for t in workload.takers if peers is None or plan.stem(t) in {plan.FLOOR, *peers}]
     runs: dict[str, list[Run]] = {taker: [] for taker in takers}
-    rounds = repeats * workload.repeats_factor
+    rounds = min(repeats * workload.repeats_factor, workload.most_rounds)
     for number in range(-workload.warm_rounds, rounds):
         for taker in takers:
             if is_given_up(runs[taker]):
@@ -75,7 +75,7 @@ def section(workload: plan.Workload, runs: dict[str, list[Run]], options: argpar
         command += f" --peers {','.join(sorted(options.peers))}"
     blocks = [f"## {workload.title}", workload.how, f"`{command}` ({stamp})"]
     for metric in workload.metrics:
-        rows = [summary.row(metric, taker, runs) for taker in runs]
+        rows = [summary.row(metric, taker, runs) for taker in runs if summary.takes_part(metric, runs[taker])]
         blocks.append(table.metric_table(metric, rows))
     return "\n\n".join(blocks) + "\n"
 

@@ -14,7 +14,7 @@ Relation = Literal["value", "ratio", "extra"]
 FLOOR = "floor"
 SOFTGRID = "softgrid"
 ONE_CORE = "-one-core"
-PEERS = ("futures", "mpi4py", "ray", "dask", "ipyparallel")
+PEERS = ("futures", "managers", "mpi4py", "ray", "dask", "ipyparallel")
 LIBRARIES = ("pandas",)
 """Peers of what is no grid."""
 
@@ -52,10 +52,41 @@ class Workload:
     deadline_s: float
     repeats_factor: int = 1
     warm_rounds: int = 0
+    most_rounds: int = 100
 
 
 _EVERYBODY = (FLOOR, SOFTGRID, *PEERS)
+_COPIES = "x a.copy()"
 _ON_ONE_CORE = (FLOOR + ONE_CORE, SOFTGRID + ONE_CORE)
+
+
+def _bulk_metrics() -> tuple[Metric, ...]:
+    return (
+        Metric("sum_x", "sum", _COPIES, Goal(1.3), beside="value"),
+        Metric("echo_x", "echo", _COPIES, Goal(1.6), beside="value"),
+        Metric("write_x", "written to", _COPIES, beside="value"),
+        Metric("first_x", "the first sum", _COPIES, beside="value"),
+        Metric("sum_relayed_x", "sum, through a router and a manager", "x one hop", Goal(1.1), beside="value"),
+        Metric("echo_relayed_x", "echo, through a router and a manager", "x one hop", Goal(1.1), beside="value"),
+        Metric("copy_ms", "a.copy()", "ms", beside="value"),
+    )
+
+
+def _broadcast_metrics(bound: float) -> tuple[Metric, ...]:
+    return (
+        Metric("hold_x", "all have it", _COPIES, Goal(bound), beside="value"),
+        Metric("memory_x", "memory", "x the array", Goal(1.2), beside="value"),
+        Metric("first_x", "the first time", _COPIES, beside="value"),
+        Metric("copy_ms", "a.copy()", "ms", beside="value"),
+    )
+
+
+def _growth_metrics(key: str, title: str, unit: str) -> tuple[Metric, ...]:
+    return (
+        Metric(key, f"{title}, per executor at 1000", unit, beside="value"),
+        Metric(f"{key}_exponent", f"{title}, total", "exponent", Goal(1.05), beside="value"),
+    )
+
 
 WORKLOADS: tuple[Workload, ...] = (
     Workload(
@@ -141,6 +172,100 @@ WORKLOADS: tuple[Workload, ...] = (
         ),
         (FLOOR, SOFTGRID, "pandas", "pandas-frames"),
         deadline_s=120,
+    ),
+    Workload(
+        "bulk64",
+        "64 MB of doubles to a worker and its sum back, an echo, and written to there",
+        "Against `a.copy()` of the same array in the same process, the two taking turns: 12 iterations or 2.5 s of "
+        "them, after 2 that warm both; the array differs at each call and the answer is checked. The copy gets its "
+        "pages from the allocator each time, as in any program. *Written to*: the worker adds 1 to every element. "
+        "*First*: the first call of all against the median copy. *Through a router and a manager*: three hops against "
+        "one, in turns. Floor: copied into memory that driver and worker have shared from the beginning, a byte over "
+        "a socket, copied out again.",
+        _bulk_metrics(),
+        _EVERYBODY,
+        deadline_s=60,
+    ),
+    Workload(
+        "bulk512",
+        "512 MB of doubles to a worker and its sum back, an echo, and written to there",
+        "As above; peers that pickle in band take minutes and are left out.",
+        _bulk_metrics(),
+        (FLOOR, SOFTGRID, "ray", "dask"),
+        deadline_s=60,
+        most_rounds=5,
+    ),
+    Workload(
+        "broadcast16",
+        "64 MB of doubles to 16 workers that keep them",
+        "One array to all workers, each of which answers when it has it and keeps it; against `a.copy()` in turns, 8 "
+        "times or for 3 s, after one that warms both. *Memory*: growth of the PSS of all processes from before the "
+        "first to while all hold it, against the size of the array. softgrid: one `transfer` to 'workers', which "
+        "stand below two managers. Floor: copied once into memory that all have shared from the beginning.",
+        _broadcast_metrics(1.5),
+        _EVERYBODY,
+        deadline_s=90,
+        most_rounds=3,
+    ),
+    Workload(
+        "broadcast160",
+        "64 MB of doubles to 160 workers that keep them",
+        "As above, in the grid of 211. Peers would need 10 GB for it.",
+        _broadcast_metrics(3.0),
+        (FLOOR, SOFTGRID),
+        deadline_s=90,
+    ),
+    Workload(
+        "metg",
+        "How small a task may be: METG(50 %), stencil, 2 workers",
+        "Task Bench (Slaughter et al., SC20): steps of two tasks, each of which needs what both gave in the step "
+        "before; the granularity (workers x wall / tasks) at which half of the best rate of work is left. The kernel "
+        "is a loop of plain Python. ray and dask get all steps at once, with results as dependencies; with the others "
+        "the driver waits for each step. Floor: a blocking socket to each worker.",
+        (
+            Metric("metg_ms", "METG(50 %)", "ms", Goal(0.3)),
+            Metric("step_ms", "a step of empty tasks", "ms"),
+        ),
+        _EVERYBODY,
+        deadline_s=90,
+        most_rounds=3,
+    ),
+    Workload(
+        "overtake",
+        "Small calls over a relay while bulk flows through it",
+        "A manager with three workers: the first sends 64 MB arrays to the second without waiting, more than a GB in "
+        "all; the orchestrator calls a no-op at the third, idle and beside the flow in turns. *Streamed*: on links "
+        "that pass no descriptors, as between machines, so that every byte passes the relay.",
+        (
+            Metric("idle_p99_us", "p99 idle", "µs", beside="value"),
+            Metric("flow_p99_us", "p99 beside the flow", "µs", beside="value"),
+            Metric("flow_p99_x", "p99 beside the flow", "x idle", Goal(5), beside="value"),
+            Metric("streamed_p99_us", "p99 beside the flow, streamed", "µs", beside="value"),
+            Metric("streamed_p99_x", "p99 beside the flow, streamed", "x idle", Goal(5), beside="value"),
+            Metric("streamed_mb_s", "the flow, streamed", "MB/s", beside="value"),
+        ),
+        (SOFTGRID,),
+        deadline_s=90,
+    ),
+    Workload(
+        "growing",
+        "Growth: grids of 10, 100, 500 and 1000 executors",
+        "Costs per executor at 1000, in the proportions of the grid of 211, the orchestrator and the supervisor "
+        "included; and the exponent with which the total grows from 100 to 1000 executors, where 1 is linear and 1.05 "
+        "may be noise. A broadcast call is one transfer of a no-op to all executors below. Idle: 5 s.",
+        (
+            *_growth_metrics("launch_ms", "launch", "ms"),
+            *_growth_metrics("launch_cpu_ms", "launch, CPU of all processes", "ms"),
+            *_growth_metrics("call_us", "broadcast call", "µs"),
+            *_growth_metrics("call_cpu_us", "broadcast call, CPU of all processes", "µs"),
+            *_growth_metrics("idle_ppm", "idle CPU", "millionths of a core"),
+            *_growth_metrics("pss_kib", "memory (PSS)", "KiB"),
+            *_growth_metrics("top_launch_us", "launch, CPU of the orchestrator", "µs"),
+            *_growth_metrics("top_call_us", "broadcast call, CPU of the orchestrator", "µs"),
+        ),
+        (SOFTGRID,),
+        deadline_s=170,
+        most_rounds=3,
     ),
 )
 

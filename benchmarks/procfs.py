@@ -105,6 +105,16 @@ def memory_and_idle(executors: int) -> Metrics:
     return metrics
 
 
+def pss_mib_of_this_run() -> float:
+    """Memory of all processes of the run that this process belongs to."""
+    return pss_mib(_pids_of_this_run())
+
+
+def cpu_seconds_of_this_run() -> float:
+    """CPU used so far by all processes of this run that are alive."""
+    return sum(schedstat_ns(_pids_of_this_run()).values()) / 1e9
+
+
 def _pids_of_this_run() -> list[int]:
     cookie = os.environ.get(COOKIE)
     if cookie is None:

@@ -40,6 +40,11 @@ class Verdict:
     met: bool
 
 
+def takes_part(metric: Metric, runs: Sequence[Run]) -> bool:
+    """Whether a taker has this figure, or failed to have any; some workloads give softgrid more figures than others."""
+    return not any(run.is_measured for run in runs) or any(figure is not None for figure in series(metric, runs))
+
+
 def row(metric: Metric, taker: str, runs: Runs) -> Row:
     """Sum up the rounds of *taker*."""
     figures = [f for f in series(metric, runs[taker]) if f is not None]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from distributed import Client, LocalCluster
 
+from benchmarks import bulk, stencil
 from benchmarks.calls import (
     Report,
     Stopwatch,
@@ -16,7 +18,7 @@ from benchmarks.calls import (
     p50_us,
 )
 from benchmarks.peers._importing import time_import
-from benchmarks.procfs import memory_and_idle
+from benchmarks.procfs import memory_and_idle, pss_mib_of_this_run
 
 WORKERS = 16
 RTT_CALLS = 300
@@ -34,6 +36,15 @@ def cluster(workers: int) -> Iterator[Client]:
     ):
         client.wait_for_workers(workers)
         yield client
+
+
+@contextmanager
+def one_worker() -> Iterator[bulk.Call]:
+    """The array is scattered straight to the worker, and the function called on it."""
+    with cluster(1) as client:
+        yield lambda function, array: client.submit(
+            function, client.scatter(array, hash=False, direct=True), pure=False
+        ).result()
 
 
 def rtt1(report: Report) -> None:
@@ -69,3 +80,39 @@ def first_result(report: Report) -> None:
     with cluster(1) as client:
         client.submit(noop, pure=False).result()
         report(watch.ready())
+
+
+bulk64 = bulk.one_worker_workload(64, one_worker)
+bulk512 = bulk.one_worker_workload(512, one_worker)
+
+
+def broadcast16(report: Report) -> None:
+    """``scatter`` with ``broadcast``, and a task pinned to each worker."""
+    with cluster(WORKERS) as client:
+        workers = list(client.scheduler_info(n_workers=-1)["workers"])
+
+        def call_each(function: Any, array: Any) -> list[Any]:
+            kept = client.scatter(array, hash=False, broadcast=True)
+            pending = [client.submit(function, kept, workers=[worker], pure=False) for worker in workers]
+            answers: list[Any] = client.gather(pending)
+            return answers
+
+        report(bulk.broadcast_beside_copy(64, WORKERS, call_each, pss_mib_of_this_run))
+
+
+def metg(report: Report) -> None:
+    """Each point pinned to its worker; all steps are handed over at once, results as dependencies."""
+    with cluster(stencil.POINTS) as client:
+        workers = list(client.scheduler_info(n_workers=-1)["workers"])
+
+        def run(steps: int, iterations: int) -> list[int]:
+            results: list[Any] = [0] * stencil.POINTS
+            for step in range(steps):
+                results = [
+                    client.submit(stencil.task, step, point, inputs, iterations, workers=[workers[point]], pure=False)
+                    for point, inputs in enumerate(stencil.inputs_of(results))
+                ]
+            last: list[int] = client.gather(results)
+            return last
+
+        report(stencil.metg(run))

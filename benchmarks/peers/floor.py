@@ -6,6 +6,7 @@ No threads, no reactor, no names, no errors, no security: not a grid, a bound to
 from __future__ import annotations
 
 import csv
+import mmap
 import os
 import pickle
 import socket
@@ -14,9 +15,10 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from benchmarks import bulk, stencil
 from benchmarks.calls import Report, Stopwatch, calls_per_second, noop, p50_us
 from benchmarks.peers._importing import time_import
-from benchmarks.procfs import COOKIE, pids_of_run, pss_mib
+from benchmarks.procfs import COOKIE, pids_of_run, pss_mib, pss_mib_of_this_run
 from benchmarks.tables import CHUNK, NAMES, TYPES, time_table
 
 EXECUTORS = 211
@@ -100,6 +102,79 @@ def _read_csv() -> Iterator[list[Any]]:
 
 def _chunked(rows: Iterator[list[Any]], size: int) -> Iterator[list[list[Any]]]:
     return iter(lambda: list(islice(rows, size)), [])
+
+
+_kept: Any = None
+
+
+def keep_memory(megabytes: int) -> None:
+    """Make an array in memory that all processes share which are forked from now on."""
+    import numpy as np
+
+    global _kept
+    _kept = np.frombuffer(mmap.mmap(-1, megabytes * bulk.MEGABYTE), dtype=np.float64)
+
+
+def call_on_kept(function: Callable[[Any], Any], with_kept: bool) -> Any:
+    """Call a function with the shared array; None stands for the array itself as result."""
+    given = function(_kept if with_kept else None)
+    return None if given is _kept else given
+
+
+def call_each_on_kept(links: list[socket.socket], function: Callable[[Any], Any], array: Any) -> list[Any]:
+    """Copy an array to where all see it, and call a function with it at each."""
+    if array is not None:
+        _kept[: len(array)] = array
+    for link in links:
+        link.sendall(frame((call_on_kept, (function, array is not None), {})))
+    answers = [pickle.loads(receive(link)) for link in links]
+    return [_kept.copy() if answer is None else answer for answer in answers]
+
+
+def bulk64(report: Report) -> None:
+    """Copied into memory that the worker shares already, and for an echo copied out of it again."""
+    bulk_of(64, report)
+
+
+def bulk512(report: Report) -> None:
+    """Likewise."""
+    bulk_of(512, report)
+
+
+def bulk_of(megabytes: int, report: Report) -> None:
+    """One worker and its shared memory."""
+    keep_memory(megabytes)
+    links = [start(serve_calls)]
+    report(bulk.beside_copy(megabytes, lambda function, array: call_each_on_kept(links, function, array)[0]))
+
+
+def broadcast16(report: Report) -> None:
+    """Copied once into memory that all workers share already."""
+    broadcast(16, report)
+
+
+def broadcast160(report: Report) -> None:
+    """Likewise."""
+    broadcast(160, report)
+
+
+def broadcast(workers: int, report: Report) -> None:
+    """Workers and their shared memory."""
+    keep_memory(64)
+    links = [start(serve_calls) for _ in range(workers)]
+    report(bulk.broadcast_beside_copy(64, workers, partial(call_each_on_kept, links), pss_mib_of_this_run))
+
+
+def metg(report: Report) -> None:
+    """A blocking socket per point; the driver waits for each step."""
+    links = [start(serve_calls) for _ in range(stencil.POINTS)]
+
+    def run_step(step: int, inputs: list[list[int]], iterations: int) -> list[int]:
+        for point, link in enumerate(links):
+            link.sendall(frame((stencil.task, (step, point, inputs[point], iterations), {})))
+        return [pickle.loads(receive(link)) for link in links]
+
+    report(stencil.metg(stencil.waiting(run_step)))
 
 
 def start(body: Callable[[socket.socket], None]) -> socket.socket:

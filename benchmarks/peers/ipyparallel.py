@@ -12,6 +12,7 @@ os.environ["IPYTHONDIR"] = tempfile.gettempdir()
 
 import ipyparallel
 
+from benchmarks import bulk, stencil
 from benchmarks.calls import (
     Report,
     Stopwatch,
@@ -21,7 +22,7 @@ from benchmarks.calls import (
     p50_us,
 )
 from benchmarks.peers._importing import time_import
-from benchmarks.procfs import memory_and_idle
+from benchmarks.procfs import memory_and_idle, pss_mib_of_this_run
 
 WORKERS = 16
 RTT_CALLS = 1000
@@ -37,6 +38,14 @@ def engines(count: int) -> Iterator[Any]:
         client.wait_for_engines(count, timeout=60, interactive=False)
         check_results(client[:].apply_sync(noop), count)
         yield client
+
+
+@contextmanager
+def one_worker() -> Iterator[bulk.Call]:
+    """The call of a direct view of one engine."""
+    with engines(1) as client:
+        engine = client[0]
+        yield lambda function, array: engine.apply_async(function, array).get()
 
 
 def rtt1(report: Report) -> None:
@@ -71,3 +80,36 @@ def first_result(report: Report) -> None:
     watch = Stopwatch()
     with engines(1):
         report(watch.ready())
+
+
+bulk64 = bulk.one_worker_workload(64, one_worker)
+bulk512 = bulk.one_worker_workload(512, one_worker)
+
+
+def broadcast16(report: Report) -> None:
+    """``apply_async`` on a direct view of all engines."""
+    with engines(WORKERS) as client:
+        everybody = client[:]
+        report(
+            bulk.broadcast_beside_copy(
+                64,
+                WORKERS,
+                lambda function, array: everybody.apply_async(function, array).get(),
+                pss_mib_of_this_run,
+            )
+        )
+
+
+def metg(report: Report) -> None:
+    """A direct view per point; the driver waits for each step."""
+    with engines(stencil.POINTS) as client:
+        views = [client[point] for point in range(stencil.POINTS)]
+
+        def run_step(step: int, inputs: list[list[int]], iterations: int) -> list[int]:
+            pending = [
+                view.apply_async(stencil.task, step, point, inputs[point], iterations)
+                for point, view in enumerate(views)
+            ]
+            return [each.get() for each in pending]
+
+        report(stencil.metg(stencil.waiting(run_step)))

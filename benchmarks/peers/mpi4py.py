@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mpi4py.futures import MPIPoolExecutor
 
+from benchmarks import bulk, stencil
 from benchmarks.calls import (
     Report,
     Stopwatch,
@@ -21,7 +25,7 @@ from benchmarks.calls import (
     p50_us,
 )
 from benchmarks.peers._importing import time_import
-from benchmarks.procfs import memory_and_idle
+from benchmarks.procfs import memory_and_idle, pss_mib_of_this_run
 
 WORKERS = 16
 
@@ -34,6 +38,18 @@ def _meet() -> None:
     from mpi4py import MPI
 
     MPI.COMM_WORLD.Barrier()
+
+
+def _call_once(function: Any, array: Any) -> Any:
+    _meet()
+    return function(array)
+
+
+@contextmanager
+def one_worker() -> Iterator[bulk.Call]:
+    """The call of a pool of one."""
+    with MPIPoolExecutor(max_workers=1) as pool:
+        yield lambda function, array: pool.submit(function, array).result()
 
 
 def rtt1(report: Report) -> None:
@@ -68,3 +84,29 @@ def first_result(report: Report) -> None:
     with MPIPoolExecutor(max_workers=1) as pool:
         pool.submit(noop).result()
         report(watch.ready())
+
+
+bulk64 = bulk.one_worker_workload(64, one_worker)
+bulk512 = bulk.one_worker_workload(512, one_worker)
+
+
+def broadcast16(report: Report) -> None:
+    """As many submits, the array pickled for each; a barrier makes each worker take one."""
+    with MPIPoolExecutor(max_workers=WORKERS) as pool:
+
+        def call_each(function: Any, array: Any) -> list[Any]:
+            return [p.result() for p in [pool.submit(_call_once, function, array) for _ in range(WORKERS)]]
+
+        report(bulk.broadcast_beside_copy(64, WORKERS, call_each, pss_mib_of_this_run))
+
+
+def metg(report: Report) -> None:
+    """The driver waits for each step; the pool chooses the workers."""
+    with MPIPoolExecutor(max_workers=stencil.POINTS) as pool:
+
+        def run_step(step: int, inputs: list[list[int]], iterations: int) -> list[int]:
+            points = range(stencil.POINTS)
+            pending = [pool.submit(stencil.task, step, point, inputs[point], iterations) for point in points]
+            return [each.result() for each in pending]
+
+        report(stencil.metg(stencil.waiting(run_step)))

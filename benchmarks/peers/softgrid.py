@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from benchmarks import bulk, growth, overtaking, stencil
 from benchmarks.calls import (
     Report,
     Stopwatch,
@@ -16,7 +17,7 @@ from benchmarks.calls import (
     p50_us,
 )
 from benchmarks.peers._importing import time_import
-from benchmarks.procfs import memory_and_idle
+from benchmarks.procfs import memory_and_idle, pss_mib_of_this_run
 from benchmarks.tables import CHUNK, NAMES, TYPES, time_table
 from softgrid import Globals, Orchestrator
 from softgrid.DDFS import DDFSETL
@@ -78,10 +79,7 @@ def rtt1(report: Report) -> None:
 def rtt3(report: Report) -> None:
     """Orchestrator to router to manager to worker."""
     with orchestrator() as top:
-        name = top.gridUniqueName
-        for role in ("router", "manager", "worker"):
-            (name,) = launch(top, role, [name])
-        time_calls(top, name, report)
+        time_calls(top, chain(top)[-1], report)
 
 
 def throughput(report: Report) -> None:
@@ -123,6 +121,103 @@ def tables(report: Report) -> None:
             lambda: etl.iter("t.csv", CHUNK),
         )
     )
+
+
+def caller(top: Any, worker: str) -> bulk.Call:
+    """Calls a function with an array at *worker*."""
+
+    def call(function: Any, array: Any) -> Any:
+        (answer,) = top.transfer(top.get_transfer_template(function, (array,)), worker, collect=True)
+        return answer
+
+    return call
+
+
+def bulk64(report: Report) -> None:
+    """Orchestrator to worker, and to one below a router and a manager."""
+    bulk_of(64, report)
+
+
+def bulk512(report: Report) -> None:
+    """Likewise."""
+    bulk_of(512, report)
+
+
+def bulk_of(megabytes: int, report: Report) -> None:
+    """Arrays that are arguments and results of calls."""
+    with orchestrator() as top:
+        (near,) = launch(top, "worker", [top.gridUniqueName])
+        far = chain(top)[-1]
+        report(bulk.beside_copy(megabytes, caller(top, near), caller(top, far)))
+
+
+def broadcast16(report: Report) -> None:
+    """Sixteen workers below two managers."""
+    broadcast(2, 16, report)
+
+
+def broadcast160(report: Report) -> None:
+    """The workers of the reference's picture: below 35 managers below 15 routers."""
+    broadcast(MANAGERS, WORKERS, report, launch_routers=True)
+
+
+def broadcast(managers: int, workers: int, report: Report, launch_routers: bool = False) -> None:
+    """One transfer to all workers, with the array as argument."""
+    with orchestrator() as top:
+        tops = launch(top, "router", [top.gridUniqueName] * ROUTERS) if launch_routers else [top.gridUniqueName]
+        launch(top, "worker", deal(launch(top, "manager", deal(tops, managers)), workers))
+
+        def call_each(function: Any, array: Any) -> Any:
+            return top.transfer(top.get_transfer_template(function, (array,)), "workers", collect=True)
+
+        report(bulk.broadcast_beside_copy(64, workers, call_each, pss_mib_of_this_run))
+
+
+def metg(report: Report) -> None:
+    """A worker per point, one transfer for each step."""
+    with orchestrator() as top:
+        workers = launch(top, "worker", [top.gridUniqueName] * stencil.POINTS)
+
+        def run_step(step: int, inputs: list[list[int]], iterations: int) -> Any:
+            calls = [
+                top.get_transfer_template(stencil.task, (step, point, inputs[point], iterations))
+                for point in range(stencil.POINTS)
+            ]
+            return top.transfer(calls, workers, collect=True)
+
+        report(stencil.metg(stencil.waiting(run_step)))
+
+
+def overtake(report: Report) -> None:
+    """A manager with three workers: bulk from one to another, small calls to the third."""
+    with orchestrator() as top:
+        (manager,) = launch(top, "manager", [top.gridUniqueName])
+        report(overtaking.beside_idle(top, manager, launch(top, "worker", [manager] * 3)))
+
+
+def growing(report: Report) -> None:
+    """Grids shaped like the reference's picture."""
+    figures = []
+    for executors in growth.SIZES:
+        with orchestrator() as top:
+            figures.append(growth.figures_of(top, executors, launch_shaped))
+    report(growth.metrics(figures))
+
+
+def launch_shaped(top: Any, executors: int) -> None:
+    """Launch routers, managers and workers in the proportions of the reference's picture."""
+    below = executors - 1
+    routers, managers = below * ROUTERS // EXECUTORS, max(1, below * MANAGERS // EXECUTORS)
+    uppers = launch(top, "router", [top.gridUniqueName] * routers) if routers else [top.gridUniqueName]
+    launch(top, "worker", deal(launch(top, "manager", deal(uppers, managers)), below - routers - managers))
+
+
+def chain(top: Any) -> list[str]:
+    """Launch a router, a manager below it and a worker below that."""
+    names = [top.gridUniqueName]
+    for role in ("router", "manager", "worker"):
+        names += launch(top, role, names[-1:])
+    return names[1:]
 
 
 def deal(names: list[str], count: int) -> list[str]:

@@ -108,7 +108,8 @@ def test_a_section_names_the_command_that_makes_it_with_the_peers_that_were_chos
 def test_every_goal_is_against_somebody_who_takes_part():
     for workload in plan.WORKLOADS:
         for metric in workload.metrics:
-            assert metric.goal is None or metric.goal.base in workload.takers
+            if metric.goal is not None and metric.goal.relation != "value":
+                assert metric.goal.base in workload.takers
 
 
 def test_the_machine_is_described_without_its_name():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
+import tracemalloc
 import types
 from typing import Any
 
@@ -64,6 +66,39 @@ def _with_global() -> Any:
 )
 def test_the_path_leads_to_the_innermost_part(value: object, path: str) -> None:
     assert find_culprit(value, "value", ERROR).startswith(f"{path} (_thread.lock <unlocked")
+
+
+@pytest.mark.parametrize("place", [0, 63, 64, 65, 9_999, 10_000, 54_321, 99_999])
+def test_one_among_very_many_is_found(place: int) -> None:
+    items: list[Any] = list(range(100_000))
+    items[place] = LOCK
+    assert find_culprit(items, "value", ERROR).startswith(f"value[{place}] (_thread.lock")
+    assert find_culprit(tuple(items), "value", ERROR).startswith(f"value[{place}] (_thread.lock")
+    named = {f"name {number}": item for number, item in enumerate(items)}
+    assert find_culprit(named, "value", ERROR).startswith(f"value['name {place}'] (_thread.lock")
+
+
+def test_one_in_a_large_set_is_found() -> None:
+    assert find_culprit({*range(30_000), LOCK}, "value", ERROR).startswith("value<item <unlocked _thread.lock")
+
+
+def test_many_that_only_together_will_not_go_are_named_as_a_whole() -> None:
+    assert find_culprit(list(range(1_000)), "value", ERROR).startswith("value (builtins.list")
+
+
+def test_the_search_copies_no_buffers() -> None:
+    class Large(bytearray):
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            return bytearray, (pickle.PickleBuffer(self),)
+
+    large = Large(32 << 20)
+    tracemalloc.start()
+    try:
+        found = find_culprit([large, {"a": large, "b": LOCK}], "value", ERROR)
+        assert tracemalloc.get_traced_memory()[1] < len(large)
+    finally:
+        tracemalloc.stop()
+    assert found.startswith("value[1]['b'] (_thread.lock")
 
 
 @pytest.mark.parametrize("value", [{LOCK}, frozenset([LOCK])])
@@ -147,11 +182,6 @@ def test_a_very_deep_value_is_named_to_a_depth() -> None:
     for _ in range(40):
         value = [value]
     assert find_culprit(value, "v", ERROR).startswith("v" + "[0]" * 12 + " (builtins.list ")
-
-
-def test_of_many_items_only_the_first_are_asked() -> None:
-    value = [0] * 10_000 + [LOCK]
-    assert find_culprit(value, "value", ERROR).startswith("value (builtins.list")
 
 
 def test_classes_and_modules_are_named_and_not_searched() -> None:

@@ -4,13 +4,13 @@ time."""
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from softgrid._model.errors import shorten
 
 _MAX_DEPTH = 12
-_MAX_ITEMS = 10_000
+_FEW_ITEMS = 64
 
 
 def find_culprit(value: object, what: str, error: BaseException) -> str:
@@ -46,13 +46,14 @@ def _innermost(value: object, path: str, depth: int) -> tuple[str, object]:
 def _parts(value: object) -> Iterator[tuple[str, Any]]:
     """Yield what *value* is made of, each with the text that leads to it."""
     if isinstance(value, dict):
-        for key in list(value)[:_MAX_ITEMS]:
+        for key, item in _narrowed(list(value.items()))[1]:
             yield f"<key {shorten(key, 40)}>", key
-            yield f"[{shorten(key, 40)}]", value[key]
+            yield f"[{shorten(key, 40)}]", item
     elif isinstance(value, (list, tuple)):
-        yield from ((f"[{index}]", item) for index, item in enumerate(value[:_MAX_ITEMS]))
+        start, few = _narrowed(value)
+        yield from ((f"[{index}]", item) for index, item in enumerate(few, start))
     elif isinstance(value, (set, frozenset)):
-        yield from ((f"<item {shorten(item, 40)}>", item) for item in list(value)[:_MAX_ITEMS])
+        yield from ((f"<item {shorten(item, 40)}>", item) for item in _narrowed(list(value))[1])
     elif isinstance(value, types.MethodType):
         yield ".__self__", value.__self__
         yield ".__func__", value.__func__
@@ -60,6 +61,18 @@ def _parts(value: object) -> Iterator[tuple[str, Any]]:
         yield from _function_parts(value)
     elif not isinstance(value, (type, types.ModuleType)):
         yield from ((f".{name}", item) for name, item in _attributes(value).items())
+
+
+def _narrowed(items: Sequence[Any]) -> tuple[int, Sequence[Any]]:
+    """Halve many items until few are left, among them one that will not go; gives where these few begin."""
+    start = 0
+    while len(items) > _FEW_ITEMS:
+        half = len(items) // 2
+        if _can_travel(list(items[:half])):
+            start, items = start + half, items[half:]
+        else:
+            items = items[:half]
+    return start, items
 
 
 def _attributes(value: object) -> dict[str, Any]:
@@ -88,7 +101,7 @@ def _can_travel(part: object) -> bool:
     import cloudpickle
 
     try:
-        cloudpickle.dumps(part, 5)
+        cloudpickle.dumps(part, 5, buffer_callback=lambda buffer: None)
     except Exception:
         return False
     return True
