@@ -15,6 +15,7 @@ SoftgridError
  ├─ LaunchFailed      an executor did not come up; says at which step
  ├─ PortTaken         no port to be had
  ├─ HandshakeFailed   the peer is not who it should be, or is not softgrid
+ ├─ TlsUnavailable    this machine cannot speak TLS 1.3 or make a certificate; says what to install
  └─ Closed            this executor has left its grid
 """
 
@@ -104,6 +105,10 @@ class PortTaken(SoftgridError):
 
 class HandshakeFailed(SoftgridError):
     """The peer did not prove that it belongs here."""
+
+
+class TlsUnavailable(SoftgridError):
+    """This machine lacks what a private connection needs."""
 
 
 class Closed(SoftgridError):
