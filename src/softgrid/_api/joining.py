@@ -38,9 +38,11 @@ def connect(
         if Globals.INTERACTIVE_MODE:
             raise
         _end_unconnected(executor, error)
+    message = f"{node.name} is on the grid below {node.tree.upgrid}"
     if blocking:
         node.serve()
-    return SoftgridStatus(True, message=f"{node.name} is on the grid below {node.tree.upgrid}", data=node.name)
+        message = f"{node.name} has left the grid"
+    return SoftgridStatus(True, message=message, data=node.name)
 
 
 def _end_unconnected(executor: GridBase, error: TimedOut) -> NoReturn:

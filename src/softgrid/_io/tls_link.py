@@ -12,7 +12,7 @@ from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.tls import TlsStream
 
-RAW_SIZE = 256 * 1024
+RAW_SIZE = 128 * 1024
 
 
 class TlsLink(Link):

@@ -23,7 +23,7 @@ from softgrid._model.rules import TRUST_RULE, Rules
 from softgrid._node.control import Answer, Control
 from softgrid._node.launching import Launching
 from softgrid._node.logs import Logs
-from softgrid._node.membership import Membership
+from softgrid._node.membership import Membership, Tell
 from softgrid._node.switch import Switch
 from softgrid._state.tree import Member, Tree
 from softgrid._wire.control import Message, field
@@ -83,16 +83,22 @@ class Joining:
         link = self._link(stream)
         link.is_guest = not self._rules()[TRUST_RULE]
         deadline = self._reactor.call_later(JOIN_S, lambda: link.close("it did not join in time"))
+        key = ""
+
+        def admit(name: str, message: Message, tell: Tell) -> None:
+            nonlocal key
+            key = f" ({message['key']})" if isinstance(message.get("key"), str) else ""
+            self._admit(name, message, tell)
 
         def on_joined(error: SoftgridError | None, name: str) -> None:
             deadline.cancel()
             if error is None:
-                self._logs.say("info", f"{name} joined by hand from {source}")
+                self._logs.say("info", f"{name} joined by hand from {source}{key}")
             else:
-                self._logs.say("warn", f"{name or 'somebody'} came from {source} and did not join: {error}")
+                self._logs.say("warn", f"{name or 'somebody'} came from {source}{key} and did not join: {error}")
                 self._reactor.call_later(FAREWELL_S, lambda: link.close("it was turned away"))
 
-        self._membership.expect(link, on_joined, self._admit)
+        self._membership.expect(link, on_joined, admit)
         link.open()
 
     def _link(self, stream: TlsStream) -> TlsLink:
@@ -101,7 +107,7 @@ class Joining:
         tune(stream.sock, self._tolerance_s)
         return TlsLink(stream, self._reactor, self._switch.on_readable, self._membership.on_link_closed)
 
-    def _admit(self, name: str, message: Message, tell: Callable[[SoftgridError | None, Message], None]) -> None:
+    def _admit(self, name: str, message: Message, tell: Tell) -> None:
         """Ask the orchestrator, which may be this executor itself."""
 
         def on_answer(answer: Message | SoftgridError) -> None:
@@ -185,6 +191,7 @@ class Joining:
             self._arrival = None
         if arrival.welcome is None:
             raise arrival.error or TimedOut(f"{where} knows the password and did not let this executor in in time")
+        self._launching.is_at_home = False
         return arrival.welcome
 
     def on_uplink_lost(self, reason: str) -> bool:

@@ -81,6 +81,8 @@ class Launching:
         self._lines: dict[str | None, SupervisorLine] = {None: line} if line else {}
         self._capacity = Capacity()
         self._children: dict[str, Spawn] = {}
+        self.is_at_home = True
+        """Whether this is a machine of whoever asks for launches; executors that joined by hand are on their own."""
         self.on_launched: Callable[[str, Message], None] = lambda name, item: None
         control.methods["launch"] = self._on_launch
         control.guest_methods["launch"] = self._on_guest_launch
@@ -225,7 +227,8 @@ class Launching:
         spec = {
             "role": item["role"],
             "kwargs": item["kwargs"],
-            "path": item["path"],
+            "path": item["path"] if self.is_at_home else None,
+            "is_at_home": self.is_at_home,
             "address": self._address,
             "bind_host": self._bind_host,
             "rules": self._rules().as_dict(),

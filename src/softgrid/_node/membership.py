@@ -23,7 +23,8 @@ from softgrid._node.transfers import Transfers
 from softgrid._state.tree import Member, Tree
 from softgrid._wire.control import Message, field
 
-Admit = Callable[[str, Message, Callable[[SoftgridError | None, Message], None]], None]
+Tell = Callable[[SoftgridError | None, Message], None]
+Admit = Callable[[str, Message, Tell], None]
 """Asks whether an executor of that name may come at all; answered with an error, or with what to add to its welcome."""
 
 CauseOf = Callable[[str, Callable[[str | None], None]], None]

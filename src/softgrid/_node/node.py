@@ -160,6 +160,8 @@ class Node:
         self.control.methods["statistics"] = lambda message, source, answer: answer(self.statistics().as_dict())
         self.control.methods["locate"] = self._on_locate
         self.control.methods["settle"] = self._on_settle
+        for asked in ("statistics", "locate", "settle"):
+            self.control.guest_methods[asked] = self.control.methods[asked]
         self.switch.deliver.update(
             {
                 Kind.CALL: self.execution.on_call,

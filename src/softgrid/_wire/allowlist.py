@@ -17,12 +17,14 @@ import io
 import pickle
 from collections.abc import Callable
 from importlib import import_module
+from itertools import dropwhile, islice
 from typing import Any
 
 from softgrid._model import errors, status
 from softgrid._model.errors import Refused, SoftgridError, _revived
 from softgrid._model.rules import TRUST_RULE
 
+LOOKED_AT = 100_000
 _MODULES = ("softgrid._model.errors", "softgrid._model.status", "softgrid.Collections")
 _NUMPY = {
     "numpy": ("ndarray", "dtype"),
@@ -44,7 +46,31 @@ _TYPES: tuple[type, ...] = (
 
 def loads(data: Any, *, buffers: Any = None) -> Any:
     """Read a pickle; raises Refused, which names the type that is not taken and the remedy."""
-    return _Unpickler(io.BytesIO(data), buffers=buffers).load()
+    try:
+        return _Unpickler(io.BytesIO(data), buffers=buffers).load()
+    except _NotAllowed as refusal:
+        raise Refused(
+            f"it holds {_own_class(data, refusal) or f'a {refusal}'}; from an executor that joined by hand only values "
+            "of plain types are taken (numbers, text, bytes, containers, dates, arrays, Python's own exceptions); "
+            f"have it send one of these, or set the rule {TRUST_RULE!r} if you trust all who know the password"
+        ) from None
+
+
+class _NotAllowed(Exception):
+    """The name of what a pickle asked for."""
+
+
+def _own_class(data: Any, refusal: _NotAllowed) -> str | None:
+    """Find the name of a class that a pickle brings along: its text follows on what would make it."""
+    module, _, maker = str(refusal).rpartition(".")
+    if not module.startswith("cloudpickle"):
+        return None
+    from pickletools import genops
+
+    texts = (text for operation, text, _ in islice(genops(io.BytesIO(data)), LOOKED_AT) if "UNICODE" in operation.name)
+    after = islice(dropwhile(lambda text: text != maker, texts), 1, None)
+    name = next((text for text in after if text not in ("builtins", "type", "object", "abc", "ABCMeta")), None)
+    return f"the class {name}, which is defined there" if "class" in maker and name else "a function"
 
 
 class _Unpickler(pickle.Unpickler):
@@ -59,11 +85,7 @@ class _Unpickler(pickle.Unpickler):
             return _Kind(name)
         if name in _NUMPY.get(module, ()):
             return _of_numpy(module, name)
-        raise Refused(
-            f"it holds a {module}.{name}; from an executor that joined by hand only values of plain types are taken "
-            "(numbers, text, bytes, containers, dates, numpy arrays, Python's own exceptions): have it send one of "
-            f"these, or set the rule {TRUST_RULE!r} if you trust all who know the password"
-        )
+        raise _NotAllowed(f"{module}.{name}")
 
 
 def _of_numpy(module: str, name: str) -> Any:
