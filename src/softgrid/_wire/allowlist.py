@@ -35,11 +35,14 @@ _NUMPY = {
 }
 _PATHS = ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
 
+_HEAP = 1 << 9
+"""Flag of types that are made while Python runs, which can be changed (ExceptionGroup, alone among exceptions)."""
+_EXCEPTIONS = [each for each in vars(builtins).values() if isinstance(each, type) and issubclass(each, BaseException)]
 _TYPES: tuple[type, ...] = (
     *(bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, slice),
     *(collections.OrderedDict, collections.deque, collections.defaultdict),
     *(datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone, decimal.Decimal),
-    *(each for each in vars(builtins).values() if isinstance(each, type) and issubclass(each, BaseException)),
+    *(each for each in _EXCEPTIONS if not each.__flags__ & _HEAP),
 )
 """Written in C."""
 
@@ -65,12 +68,17 @@ def _own_class(data: Any, refusal: _NotAllowed) -> str | None:
     module, _, maker = str(refusal).rpartition(".")
     if not module.startswith("cloudpickle"):
         return None
+    if "class" not in maker:
+        return "a function"
     from pickletools import genops
 
     texts = (text for operation, text, _ in islice(genops(io.BytesIO(data)), LOOKED_AT) if "UNICODE" in operation.name)
     after = islice(dropwhile(lambda text: text != maker, texts), 1, None)
-    name = next((text for text in after if text not in ("builtins", "type", "object", "abc", "ABCMeta")), None)
-    return f"the class {name}, which is defined there" if "class" in maker and name else "a function"
+    try:
+        name = next(text for text in after if text not in ("builtins", "type", "object", "abc", "ABCMeta"))
+    except (StopIteration, ValueError):  # it ends there, or is no pickle from there on
+        return "a class"
+    return f"the class {name}, which is defined there"
 
 
 class _Unpickler(pickle.Unpickler):
@@ -90,9 +98,9 @@ class _Unpickler(pickle.Unpickler):
 
 def _of_numpy(module: str, name: str) -> Any:
     try:
-        found = getattr(import_module(module), name)
-    except ImportError:  # it moved between numpy 1 and 2
-        found = getattr(import_module(module.replace("._core.", ".core.")), name)
+        found = getattr(import_module(module.replace("numpy.core.", "numpy._core.")), name)
+    except ImportError:  # before numpy 2 it stood there
+        found = getattr(import_module(module.replace("numpy._core.", "numpy.core.")), name)
     return (lambda *args: found(*args)) if name == "_frombuffer" else found
 
 
@@ -144,6 +152,7 @@ def _fraction(*parts: Any) -> fractions.Fraction:
 
 _GIVEN: dict[tuple[str, str], Any] = {(kind.__module__, kind.__qualname__): kind for kind in _TYPES}
 _MAKERS: dict[tuple[str, str], Callable[..., Any]] = {
+    **{("builtins", each.__name__): each for each in _EXCEPTIONS if each.__flags__ & _HEAP},
     ("collections", "Counter"): _counter,
     ("fractions", "Fraction"): _fraction,
     ("softgrid._model.errors", "_revived"): _revive,
