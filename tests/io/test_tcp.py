@@ -65,7 +65,7 @@ def test_one_who_does_not_answer_is_given_up_in_time(monkeypatch: Any) -> None:
             raise TimeoutError
 
     monkeypatch.setattr(tcp.socket, "socket", Silent)
-    with pytest.raises(TimedOut, match=r"127\.0\.0\.1 did not answer at port 5000 in time"):
+    with pytest.raises(TimedOut, match=r"127\.0\.0\.1:5000 did not answer in time"):
         dial("127.0.0.1", 5000, soon())
     with pytest.raises(TimedOut):
         dial("127.0.0.1", 5000, monotonic() - 1)

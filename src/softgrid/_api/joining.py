@@ -54,15 +54,17 @@ def _end_unconnected(executor: GridBase, error: TimedOut) -> NoReturn:
 
 def _on_grid_gone(executor: GridBase, reason: str) -> None:
     """The way up is gone. Called in the reactor's turn, in which nobody waits: leaving takes a thread of its own."""
-    threading.Thread(target=_leave, args=(executor, reason), name="softgrid-leaving").start()
+    kills = executor.killAtDisconnect
+    if kills is None:
+        kills = not Globals.INTERACTIVE_MODE
+    threading.Thread(target=_leave, args=(executor, reason, kills), name="softgrid-leaving").start()
 
 
-def _leave(executor: GridBase, reason: str) -> None:
+def _leave(executor: GridBase, reason: str, kills: bool) -> None:
     node = executor._node
     is_orderly = node.membership.upgrid_said_bye
     text = f"the grid has ended: {node.tree.upgrid} has left" if is_orderly else f"the grid is gone: {reason}"
     node.logs.say("info" if is_orderly else "error", text)
     node.leave()
-    kills = executor.killAtDisconnect
-    if kills or (kills is None and not Globals.INTERACTIVE_MODE):
+    if kills:
         end_process(0 if is_orderly else 1)

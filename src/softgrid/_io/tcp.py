@@ -45,7 +45,7 @@ def dial(address: str, port: int, deadline: float) -> socket.socket:
         else:
             sock.setblocking(False)
             return sock
-    raise TimedOut(f"{address} did not answer at port {port} in time")
+    raise TimedOut(f"{address}:{port} did not answer in time")
 
 
 def _reason(error: Exception) -> str:

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Timer, Waiter
-from softgrid._io.tcp import tune
 from softgrid._model.errors import Refused, SoftgridError, TimedOut
 from softgrid._model.names import NodeId, node_id, parse_name
-from softgrid._model.roles import Role
+from softgrid._model.roles import LAUNCHABLE, Role
 from softgrid._model.rules import TRUST_RULE, Rules
 from softgrid._node.control import Answer, Control
 from softgrid._node.launching import Launching
@@ -30,7 +29,6 @@ from softgrid._wire.control import Message, field
 
 if TYPE_CHECKING:
     from softgrid._io.tls import TlsStream
-    from softgrid._io.tls_link import TlsLink
 
 JOIN_S = 10.0
 """How long one who has proved the password may take to say its name, and the orchestrator to answer."""
@@ -58,7 +56,7 @@ class Joining:
         logs: Logs,
         reactor: Reactor,
         rules: Callable[[], Rules],
-        tolerance_s: float,
+        link_over: Callable[[TlsStream], Link],
     ) -> None:
         self._tree = tree
         self._switch = switch
@@ -68,7 +66,7 @@ class Joining:
         self._logs = logs
         self._reactor = reactor
         self._rules = rules
-        self._tolerance_s = tolerance_s
+        self._link_over = link_over
         self._places: dict[NodeId, _Place] = {}
         self._arrival: _Arrival | None = None
         self._lock = threading.Lock()
@@ -80,7 +78,7 @@ class Joining:
 
     def on_entered(self, stream: TlsStream, source: str) -> None:
         """Somebody has proved the password at the door."""
-        link = self._link(stream)
+        link = self._link_over(stream)
         link.is_guest = not self._rules()[TRUST_RULE]
         deadline = self._reactor.call_later(JOIN_S, lambda: link.close("it did not join in time"))
         key = ""
@@ -101,12 +99,6 @@ class Joining:
         self._membership.expect(link, on_joined, admit)
         link.open()
 
-    def _link(self, stream: TlsStream) -> TlsLink:
-        from softgrid._io.tls_link import TlsLink
-
-        tune(stream.sock, self._tolerance_s)
-        return TlsLink(stream, self._reactor, self._switch.on_readable, self._membership.on_link_closed)
-
     def _admit(self, name: str, message: Message, tell: Tell) -> None:
         """Ask the orchestrator, which may be this executor itself."""
 
@@ -126,6 +118,8 @@ class Joining:
         who = node_id(str(name))
         if self._tree.upgrid_path:
             raise Refused(f"{self._tree.name} is not the orchestrator")
+        if name.role not in LAUNCHABLE:
+            raise Refused(f"an {name.role} joins nobody")
         if who in self._tree.members or who in self._places:
             raise Refused(f"{name} is on the grid already; give it another name, or another port")
         self._launching.take_place(name.address, name.role, field(message, "cores", int))
@@ -167,7 +161,7 @@ class Joining:
             raise Refused("executors stand below this one already: connect first, launch afterwards")
 
     def _arrive(self, stream: TlsStream, where: str, deadline: float, introduction: Message) -> Message:
-        link = self._link(stream)
+        link = self._link_over(stream)
         arrival = self._arrival = _Arrival(self.adopt_rules)
         self._membership.on_welcome = arrival.on_welcome
         self._membership.on_turned_away = arrival.on_turned_away

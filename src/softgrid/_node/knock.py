@@ -7,7 +7,7 @@ from time import monotonic, sleep
 
 from softgrid._io.tcp import await_input, dial
 from softgrid._io.tls import SMALL, TlsStream
-from softgrid._model.errors import HandshakeFailed
+from softgrid._model.errors import HandshakeFailed, TimedOut
 from softgrid._wire.handshake import ClientHandshake
 
 TRIES = 5
@@ -45,6 +45,9 @@ def _knock_once(address: str, port: int, password: str, deadline: float) -> TlsS
     except HandshakeFailed:
         stream.close()
         raise
+    except TimedOut:
+        stream.close()
+        raise TimedOut(f"{address}:{port} did not answer in time") from None
     except OSError as error:
         stream.close()
         raise _TurnedAway(f"the connection to {address}:{port} broke: {error.strerror}") from None

@@ -107,24 +107,29 @@ class Membership:
         if expected is None or expected.is_asking:
             self._turn_away(link, SoftgridError("a join over a link that is in use"))
             return
-        if expected.admit is None:
-            self._on_admitted(link, message, None, {})
+        error = self._objection(name)
+        if expected.admit is None or error is not None:
+            self._on_admitted(link, message, error, {})
             return
         expected.is_asking = True
         expected.admit(name, message, lambda error, more: self._on_admitted(link, message, error, more))
+
+    def _objection(self, name: str) -> SoftgridError | None:
+        try:
+            self._tree.check_may_join(name, self._accepted)
+        except SoftgridError as error:
+            return error
+        return None
 
     def _on_admitted(self, link: Link, message: Message, error: SoftgridError | None, more: Message) -> None:
         expected = self._joining.pop(link, None)
         if expected is None:  # gone meanwhile
             return
         name = message["name"]
-        try:
-            if error is not None:
-                raise error
-            self._tree.check_may_join(name, self._accepted)
-        except SoftgridError as refusal:
-            self._turn_away(link, refusal)
-            expected.on_joined(LaunchFailed("join", str(refusal), is_final=True), name)
+        error = error or self._objection(name)
+        if error is not None:
+            self._turn_away(link, error)
+            expected.on_joined(LaunchFailed("join", str(error), is_final=True), name)
             return
         member = self._tree.join(
             name, self._tree.path, link, cores=message["cores"], now_utc=time(), password=message.get("password")

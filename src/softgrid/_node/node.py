@@ -11,12 +11,13 @@ import threading
 from collections.abc import Callable, Mapping
 from time import monotonic, time
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softgrid._io.link import Link
 from softgrid._io.ports import reserve_port
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import SegmentPool, segment_limit
+from softgrid._io.tcp import tune
 from softgrid._io.threads import IdleThreads, Serial
 from softgrid._launch.local import SupervisorLine
 from softgrid._model.errors import Closed, SoftgridError
@@ -41,6 +42,9 @@ from softgrid._util.cores import own_cores
 from softgrid._wire.control import Message, decode_control, encode_control
 from softgrid._wire.control import field as control_field
 from softgrid._wire.framing import MORE, Header, Kind, Outbound
+
+if TYPE_CHECKING:
+    from softgrid._io.tls import TlsStream
 
 LEAVE_TIMEOUT_S = 0.5
 SETTLE_TIMEOUT_S = 1.5
@@ -150,7 +154,7 @@ class Node:
             self.logs,
             self.reactor,
             lambda: self.rules,
-            spec.tolerance_s,
+            self._link_over,
         )
         self.joining.adopt_rules = self._adopt_rules
         self._serving = threading.Lock()
@@ -194,6 +198,13 @@ class Node:
         if self.spec.role == "worker":
             return None
         return Doorway(self._port_socket, self.reactor, self.spec.password, self.joining.on_entered, self._on_stranger)
+
+    def _link_over(self, stream: TlsStream) -> Link:
+        """Make a link of a private connection to another machine."""
+        from softgrid._io.tls_link import TlsLink  # loads what only those need whom somebody joins by hand
+
+        tune(stream.sock, self.spec.tolerance_s)
+        return TlsLink(stream, self.reactor, self.switch.on_readable, self.membership.on_link_closed)
 
     def _on_stranger(self, source: str, reason: str) -> None:
         self.logs.say(
@@ -241,6 +252,7 @@ class Node:
         rules = Rules({**given, **self.spec.own_rules})
         allows_udf = self.execution.allows_udf if self.spec.is_udf_given else rules.may_execute(self.spec.role)
         self.rules = rules
+        self.switch.compression_level = rules["transfer_compression_level"]
         self.execution.go_by(rules, allows_udf=allows_udf)
 
     def serve(self) -> None:
