@@ -29,6 +29,9 @@ class GuestLink(FakeLink):
         self.peer = None
         self._host = host
 
+    def tolerate(self, silence_s: float) -> None:
+        self.tolerated = silence_s
+
     def open(self) -> None:
         self._host.links.append(self)
 
@@ -70,6 +73,7 @@ class Host:
             self.reactor,  # type: ignore[arg-type]
             lambda: self.rules,
             lambda stream: GuestLink(self),  # type: ignore[arg-type, return-value]
+            9.0,
         )
         self.links: list[GuestLink] = []
 
@@ -111,7 +115,8 @@ def test_who_is_let_in_gets_its_path_and_the_rules_and_is_told_of() -> None:
     link = host.enters()
     host.introduces(link, key="the device in the attic")
     (welcome,) = link.take_messages()
-    assert welcome == {"op": "welcome", "path": [TOP], "rules": host.rules.as_dict()}
+    assert welcome == {"op": "welcome", "path": [TOP], "rules": host.rules.as_dict(), "tolerance_s": 9.0}
+    assert link.tolerated == 9.0
     member = host.tree.find(STRANGER)
     assert member is not None
     assert (member.hop, member.cores, member.password) == (link, 4, "own")
@@ -187,7 +192,7 @@ def test_one_who_goes_before_it_is_let_in_leaves_nothing(monkeypatch: pytest.Mon
     host.introduces(link)
     question = host.switch.take_one(Kind.CONTROL)
     link.close("gone")
-    answer = encode_control({"op": "answer", "rules": {}})
+    answer = encode_control({"op": "answer", "rules": {}, "tolerance_s": 1})
     host.control.on_control(None, node_id(TOP), question.message_id, answer)
     assert host.tree.find(STRANGER) is None
     assert link.take_messages() == []
@@ -204,10 +209,11 @@ def test_a_door_further_down_asks_the_orchestrator_and_announces_who_came() -> N
     assert question.destination == node_id(TOP)
     assert question.message == {"op": "admit", "name": STRANGER, "cores": 4}
     assert link.take_messages() == []
-    answer = encode_control({"op": "answer", "rules": {"timeout_long": 7}})
+    answer = encode_control({"op": "answer", "rules": {"timeout_long": 7}, "tolerance_s": 5.0})
     host.control.on_control(None, node_id(TOP), question.message_id, answer)
     (welcome,) = link.take_messages()
-    assert welcome == {"op": "welcome", "path": [TOP, R], "rules": {"timeout_long": 7}}
+    assert welcome == {"op": "welcome", "path": [TOP, R], "rules": {"timeout_long": 7}, "tolerance_s": 5.0}
+    assert link.tolerated == 5.0
     assert host.up is not None
     (joined,) = host.up.take_messages()
     assert (joined["op"], joined["name"], joined["path"]) == ("joined", STRANGER, [TOP, R])
@@ -245,7 +251,7 @@ def asks(host: Host, name: str = STRANGER, **more: Any) -> dict[str, Any]:
 
 def test_a_place_is_kept_until_the_one_who_was_let_in_is_announced() -> None:
     host = Host()
-    assert asks(host)["rules"] == host.rules.as_dict()
+    assert asks(host) == {"op": "answer", "rules": host.rules.as_dict(), "tolerance_s": 9.0}
     assert host.places == [(ADDRESS, "worker", 4)]
     link = host.tree.find(R).hop  # type: ignore[union-attr]
     member = host.tree.join(STRANGER, (TOP, R), link, cores=4, now_utc=0.0)

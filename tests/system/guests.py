@@ -16,7 +16,8 @@ from typing import Any
 from tests.system.grids import Grid, Running, Scripts
 from tests.system.watching import wait_until
 
-PASSWORD = "correct horse battery staple"
+PASSWORD = f"correct horse battery staple {os.getpid()}"
+"""Known to the grids of one process of tests only: their ports may be those of another's soon after."""
 GUEST = """
 from softgrid import Worker, Manager, Router
 guest = {role}({kwargs})

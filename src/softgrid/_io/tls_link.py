@@ -10,6 +10,7 @@ from typing import Any, cast
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
+from softgrid._io.tcp import tune
 from softgrid._io.tls import TlsStream
 
 RAW_SIZE = 128 * 1024
@@ -34,6 +35,10 @@ class TlsLink(Link):
         self._caught_up: Waiter | None = None
         # Pages of an anonymous map cost nothing until they are touched, which those of an idle link never are.
         stream.widen(memoryview(mmap.mmap(-1, RAW_SIZE)))
+
+    def tolerate(self, silence_s: float) -> None:
+        """Take the other side for gone when it is silent for that long."""
+        tune(self._stream.sock, silence_s)
 
     def receive_into(self, view: memoryview) -> int:
         with self._lock:

@@ -2,8 +2,8 @@
 
 guest → upgrid          TLS and the proof of the password (``_node.doorway``), then join {name, cores, password, key}
 upgrid → orchestrator   admit {name, cores}           it knows all rules and all machines
-back                    {rules}, or why not
-upgrid → guest          welcome {path, rules}, or turned_away {reason}
+back                    {rules, tolerance_s}, or why not
+upgrid → guest          welcome {path, rules, tolerance_s}, or turned_away {reason}
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from softgrid._wire.control import Message, field
 
 if TYPE_CHECKING:
     from softgrid._io.tls import TlsStream
+    from softgrid._io.tls_link import TlsLink
 
 JOIN_S = 10.0
 """How long one who has proved the password may take to say its name, and the orchestrator to answer."""
@@ -56,7 +57,8 @@ class Joining:
         logs: Logs,
         reactor: Reactor,
         rules: Callable[[], Rules],
-        link_over: Callable[[TlsStream], Link],
+        link_over: Callable[[TlsStream], TlsLink],
+        tolerance_s: float,
     ) -> None:
         self._tree = tree
         self._switch = switch
@@ -67,6 +69,7 @@ class Joining:
         self._reactor = reactor
         self._rules = rules
         self._link_over = link_over
+        self._tolerance_s = tolerance_s
         self._places: dict[NodeId, _Place] = {}
         self._arrival: _Arrival | None = None
         self._lock = threading.Lock()
@@ -86,7 +89,7 @@ class Joining:
         def admit(name: str, message: Message, tell: Tell) -> None:
             nonlocal key
             key = f" ({message['key']})" if isinstance(message.get("key"), str) else ""
-            self._admit(name, message, tell)
+            self._admit(name, message, link, tell)
 
         def on_joined(error: SoftgridError | None, name: str) -> None:
             deadline.cancel()
@@ -99,14 +102,15 @@ class Joining:
         self._membership.expect(link, on_joined, admit)
         link.open()
 
-    def _admit(self, name: str, message: Message, tell: Tell) -> None:
+    def _admit(self, name: str, message: Message, link: TlsLink, tell: Tell) -> None:
         """Ask the orchestrator, which may be this executor itself."""
 
         def on_answer(answer: Message | SoftgridError) -> None:
             if isinstance(answer, SoftgridError):
                 tell(answer, {})
             else:
-                tell(None, {"rules": answer["rules"]})
+                link.tolerate(answer["tolerance_s"])
+                tell(None, {key: answer[key] for key in ("rules", "tolerance_s")})
 
         question = {"op": "admit", "name": name, "cores": message["cores"]}
         self._control.ask(self._tree.path[0], question, on_answer)
@@ -125,7 +129,7 @@ class Joining:
         self._launching.take_place(name.address, name.role, field(message, "cores", int))
         expiry = self._reactor.call_later(JOIN_S, lambda: self._give_back(who))
         self._places[who] = _Place(name.address, name.role, expiry)
-        answer({"rules": self._rules().as_dict()})
+        answer({"rules": self._rules().as_dict(), "tolerance_s": self._tolerance_s})
 
     def _on_member(self, member: Member[Link]) -> None:
         self._give_back(member.node_id)
@@ -162,7 +166,7 @@ class Joining:
 
     def _arrive(self, stream: TlsStream, where: str, deadline: float, introduction: Message) -> Message:
         link = self._link_over(stream)
-        arrival = self._arrival = _Arrival(self.adopt_rules)
+        arrival = self._arrival = _Arrival(link, self.adopt_rules)
         self._membership.on_welcome = arrival.on_welcome
         self._membership.on_turned_away = arrival.on_turned_away
 
@@ -200,7 +204,8 @@ class Joining:
 class _Arrival:
     """What became of asking for a place."""
 
-    def __init__(self, adopt_rules: Callable[[Message], None]) -> None:
+    def __init__(self, link: TlsLink, adopt_rules: Callable[[Message], None]) -> None:
+        self._link = link
         self._adopt_rules = adopt_rules
         self.waiter = Waiter()
         self.is_over = Waiter()
@@ -210,6 +215,7 @@ class _Arrival:
     def on_welcome(self, message: Message) -> None:
         try:
             self._adopt_rules(field(message, "rules", dict))
+            self._link.tolerate(field(message, "tolerance_s", (int, float)))
         except SoftgridError as error:
             self.fail(Refused(f"the grid goes by rules that this version of softgrid does not know: {error}"))
             return

@@ -17,7 +17,6 @@ from softgrid._io.link import Link
 from softgrid._io.ports import reserve_port
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import SegmentPool, segment_limit
-from softgrid._io.tcp import tune
 from softgrid._io.threads import IdleThreads, Serial
 from softgrid._launch.local import SupervisorLine
 from softgrid._model.errors import Closed, SoftgridError
@@ -45,6 +44,7 @@ from softgrid._wire.framing import MORE, Header, Kind, Outbound
 
 if TYPE_CHECKING:
     from softgrid._io.tls import TlsStream
+    from softgrid._io.tls_link import TlsLink
 
 LEAVE_TIMEOUT_S = 0.5
 SETTLE_TIMEOUT_S = 1.5
@@ -155,6 +155,7 @@ class Node:
             self.reactor,
             lambda: self.rules,
             self._link_over,
+            spec.tolerance_s,
         )
         self.joining.adopt_rules = self._adopt_rules
         self._serving = threading.Lock()
@@ -199,12 +200,13 @@ class Node:
             return None
         return Doorway(self._port_socket, self.reactor, self.spec.password, self.joining.on_entered, self._on_stranger)
 
-    def _link_over(self, stream: TlsStream) -> Link:
+    def _link_over(self, stream: TlsStream) -> TlsLink:
         """Make a link of a private connection to another machine."""
         from softgrid._io.tls_link import TlsLink  # loads what only those need whom somebody joins by hand
 
-        tune(stream.sock, self.spec.tolerance_s)
-        return TlsLink(stream, self.reactor, self.switch.on_readable, self.membership.on_link_closed)
+        link = TlsLink(stream, self.reactor, self.switch.on_readable, self.membership.on_link_closed)
+        link.tolerate(self.spec.tolerance_s)
+        return link
 
     def _on_stranger(self, source: str, reason: str) -> None:
         self.logs.say(
