@@ -13,6 +13,9 @@ making the Orchestrator. Each rule:
     log_<role>_kwargs                               keyword arguments of the Logger of executors of that role
     timeout_short / _long and their _multiplier     seconds, see get_small_transfer_wait_timeout and its neighbours
     transfer_collect_sleep_time                     accepted and not needed: waiting is by event
+    joined_by_hand_allow_full_trust                 whether executors that joined by hand are trusted like launched
+                                                    ones; False: only values of plain types are taken from them, and
+                                                    they start nothing on machines other than their own
     transport_implementation                        'softgrid'
     transfer_compression_level                      0: as it is, or 1 (fast) to 9 (small): large messages to and from
                                                     other machines are compressed, which pays on slow links

@@ -32,6 +32,7 @@ class FakeLink:
         self.passes_descriptors = passes_descriptors
         self.partial = b""
         self.closed = False
+        self.is_guest = False
         self.is_full = False
         self.speakers: set[int] = set()
         self.frames_received = self.frames_sent = self.bytes_received = self.bytes_sent = 0

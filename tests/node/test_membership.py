@@ -200,7 +200,7 @@ def test_who_asks_to_join_asks_over_its_way_up(joining: Joining) -> None:
 
 def test_a_welcome_and_a_refusal_are_believed_over_the_way_up_only(joining: Joining) -> None:
     told: list[Any] = []
-    joining.membership.on_welcome = lambda: told.append("welcome")
+    joining.membership.on_welcome = lambda message: told.append("welcome")
     joining.membership.on_turned_away = told.append
     for link in (FakeLink("other"), joining.up):
         joining.comes(link, "welcome", path=[TOP, link.name])

@@ -10,6 +10,7 @@ from typing import Any
 from softgrid import Globals
 from softgrid._api import birth, here, session
 from softgrid._api.boundary import or_status, statuses_for_errors
+from softgrid._api.joining import connect
 from softgrid._api.launch_base import LaunchBase
 from softgrid._api.methods_table import ORDERED_METHODS, PROMPT_METHODS, REMOTE_METHODS, USERS_METHODS
 from softgrid._io.ports import check_port, own_address
@@ -18,6 +19,7 @@ from softgrid._model.errors import BadArgument
 from softgrid._model.names import check_given_name, checked_names
 from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
+from softgrid._model.status import SoftgridStatus
 from softgrid._node.home import permanent_folder
 from softgrid._node.logs import LogRecord, Sink
 from softgrid._node.node import Node, NodeSpec
@@ -107,6 +109,9 @@ class ExecutorBase(LaunchBase):
             home=launched.home if launched else new_home(temporary),
             permanent=permanent_folder(permanent),
             first_port=port + launched.births if launched else None,
+            own_rules=self._rules_given,
+            is_udf_given=allowExecutingUDF is not None,
+            tolerance_s=self._heartbeat_tolerance,
         )
         self._node = Node(spec, self, self._open_sink, launched.channel if launched else None)
         here.enter(self, ddfs)
@@ -249,6 +254,48 @@ class ExecutorBase(LaunchBase):
 
         return RepositoryTransfer.dump(self, *args)
 
+    def connect_to_grid(
+        self,
+        address: str,
+        port: int,
+        password: str,
+        handshakeTrackingKey: str | None = None,
+        blocking: bool = False,
+        timeout: float = 20,
+    ) -> SoftgridStatus:
+        """Join a grid by hand, directly below the executor that listens there. Over TCP, in TLS 1.3.
+
+        Parameters
+          1. address (str): address or name of the machine of the executor to stand below
+          2. port (int): port of that executor
+          3. password (str): password of that executor; it is proved in both directions and never sent
+          4. handshakeTrackingKey (None, str): a text by which the log of that executor mentions this attempt
+          5. blocking (bool): whether to serve the grid in this thread, and return when the grid or this executor's
+             part in it has ended. Otherwise the grid is served in the background while the script goes on; functions
+             of users run in the main thread only when that is the one that blocks
+          6. timeout (number): seconds to connect. When they have passed the process ends with exit status 1, unless
+             the session is interactive (``Globals.INTERACTIVE_MODE``): then TimedOut is raised
+
+        Returns
+          1. status (Collections.SoftgridStatus): success
+
+        The rules of the grid hold here from then on, with the *rules* given to this executor laid over them. When the
+        grid ends, or the connection to it breaks, this executor disconnects, says so in its log, and ends the process
+        as ``disconnect()`` would: exit status 0 when the grid has ended in order, else 1.
+
+        Raises Refused when this executor is connected already or is not let in (rules, roles, a name that is taken),
+        HandshakeFailed when one of the two does not know the password, NoRoute when nobody can be reached there,
+        TlsUnavailable when this machine cannot speak TLS 1.3. Blocks until it is on the grid or has failed.
+
+        >>> from softgrid import Worker
+        >>> worker = Worker(killAtDisconnect=False)
+        >>> status = worker.connect_to_grid('127.0.0.1', orchestrator.port, orchestrator.password)
+        >>> bool(status), worker.gridUniqueName in orchestrator.workers
+        (True, True)
+        >>> worker.disconnect()
+        """
+        return connect(self, address, port, password, handshakeTrackingKey, blocking, timeout)
+
     # -- properties -----------------------------------------------------------------------------------------------
 
     @property
@@ -294,7 +341,7 @@ class ExecutorBase(LaunchBase):
     @property
     def allowExecutingUDF(self) -> bool:
         """Whether functions of users are run here."""
-        return self._node.spec.allows_udf
+        return self._node.execution.allows_udf
 
     @property
     def machineProperties(self) -> dict[str, Any]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from softgrid import Globals
 from softgrid._api.boundary import or_status, outcome_of
 from softgrid._api.executor_base import ExecutorBase
+from softgrid._api.launch_script import launch_script
 from softgrid._api.task_scheduler import TaskScheduler
+from softgrid._model.errors import Refused
+from softgrid._model.status import SoftgridStatus
 from softgrid._state.receivers import expand_receivers
 
 
@@ -56,6 +60,14 @@ class Manager(ExecutorBase):
         super().__init__(*args, **kwargs)
 
     @property
+    def launchScripts(self) -> None:
+        """Print the script by which a worker joins below this manager, by hand and from any machine.
+
+        See ``Orchestrator.launchScripts``.
+        """
+        sys.stdout.write(launch_script(self._node))
+
+    @property
     def isManager(self) -> bool:
         """True."""
         return True
@@ -82,6 +94,14 @@ class Router(ExecutorBase):
     ) -> None:
         kwargs.update(address=address, port=port, relaunch=relaunch, allowExecutingUDF=allowExecutingUDF)
         super().__init__(*args, **kwargs)
+
+    @property
+    def launchScripts(self) -> None:
+        """Print the script by which a router, manager or worker joins below this router, by hand and from any machine.
+
+        See ``Orchestrator.launchScripts``.
+        """
+        sys.stdout.write(launch_script(self._node))
 
     @property
     def isRouter(self) -> bool:
@@ -140,6 +160,27 @@ class Orchestrator(ExecutorBase, TaskScheduler):
     def isOrchestrator(self) -> bool:
         """True."""
         return True
+
+    @property
+    def launchScripts(self) -> None:
+        """Print the script by which a router, manager or worker joins below this orchestrator, by hand and from any
+        machine.
+
+        The script is complete: it needs a Python 3.10 or newer there, and nothing installed. It is saved and run
+        (``python3 join.py --role manager``), or pasted at a Python prompt. It does not hold the password: it asks for
+        it at the terminal, or reads it from the file given as ``--password-file``, so that it may be sent by mail;
+        whoever has the script alone cannot join.
+
+        An executor that was made without an address listens on its own machine only, and its script says so. To keep
+        the script, redirect what is printed: ``with contextlib.redirect_stdout(file): orchestrator.launchScripts``.
+
+        Does not block beyond writing; a tenth of a second the first time.
+        """
+        sys.stdout.write(launch_script(self._node))
+
+    def connect_to_grid(self, *args: Any, **kwargs: Any) -> SoftgridStatus:
+        """Raise Refused: an orchestrator makes its grid and stands below nobody."""
+        raise Refused(f"{self.gridUniqueName} is an orchestrator: it makes a grid and joins none")
 
     @property
     def gridPath(self) -> list[str]:

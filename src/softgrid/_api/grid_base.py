@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from softgrid import Globals
 from softgrid._api import stores
@@ -221,11 +221,12 @@ class GridBase:
         if kill is None:
             kill = not Globals.INTERACTIVE_MODE
         if kill:
-            _end_process()
+            end_process(0)
 
 
-def _end_process() -> None:
+def end_process(status: int) -> NoReturn:
+    """End this process at once, with what it has said so far."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    os._exit(0)
+    os._exit(status)

@@ -27,7 +27,8 @@ class MachineManagement(GridBase):
         super().__init__(*args, **kwargs)
         if rules is not None and not isinstance(rules, dict):
             raise BadArgument("rules", rules, "None or a dictionary of rules")
-        self._given_rules = Rules({**Globals.RULES, **(rules or {})})
+        self._rules_given = dict(rules or {})
+        self._given_rules = Rules({**Globals.RULES, **self._rules_given})
 
     @property
     def machines(self) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 from softgrid import get_version
 from softgrid._cli.demo import DemoFailed, default_workers, run_demo
+from softgrid._cli.join import add_parser as add_join
+from softgrid._cli.join import run_join
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 0
+    if options.command == "join":
+        return run_join(options)
     try:
         return run_demo(workers=options.workers, top=options.top, quiet=options.quiet)
     except DemoFailed as failure:
@@ -62,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="how many identifiers to print (default: %(default)s)",
     )
     demo.add_argument("--quiet", action="store_true", help="draw no progress bar")
+    add_join(commands)
     return parser
 
 

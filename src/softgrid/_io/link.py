@@ -80,6 +80,8 @@ class Link:
         self._received: deque[int] = deque()
         self.closed = False
         self.peer: Any = None
+        self.is_guest = False
+        """Whether what comes over it is marked as coming from an executor that joined by hand."""
         self.speakers: set[int] = set()
         """Who has sent calls, questions or answers over this link; told when it breaks."""
         self.bytes_sent = self.bytes_received = self.frames_sent = self.frames_received = 0

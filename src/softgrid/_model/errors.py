@@ -16,6 +16,7 @@ SoftgridError
  ├─ NotInstalled      a package that only this feature needs is not there
  ├─ PortTaken         no port to be had
  ├─ HandshakeFailed   the peer is not who it should be, or is not softgrid
+ ├─ TlsUnavailable    this machine cannot speak TLS 1.3 or make a certificate; says what to install
  └─ Closed            this executor has left its grid
 """
 
@@ -109,6 +110,10 @@ class PortTaken(SoftgridError):
 
 class HandshakeFailed(SoftgridError):
     """The peer did not prove that it belongs here."""
+
+
+class TlsUnavailable(SoftgridError):
+    """This machine lacks what a private connection needs."""
 
 
 class Closed(SoftgridError):

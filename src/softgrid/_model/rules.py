@@ -37,11 +37,14 @@ DEFAULTS: dict[str, Any] = {
     "timeout_short": 5,
     "timeout_short_multiplier": 3,
     "transfer_collect_sleep_time": 0.001,
+    "joined_by_hand_allow_full_trust": False,
     "transport_implementation": "softgrid",
     "executor_maximum_shared_memory": None,
     "transfer_compression_level": 0,
 }
 """Every rule with its default; what each means stands in ``softgrid.Globals``."""
+
+TRUST_RULE = "joined_by_hand_allow_full_trust"
 
 LARGEST = 1e12
 """No number of seconds or things is beyond this; infinity and not-a-number are."""

@@ -15,7 +15,7 @@ from softgrid._model.names import node_id
 from softgrid._node.switch import Switch
 from softgrid._state.inflight import Batch, InFlight
 from softgrid._wire.control import Message, decode_control, encode_control
-from softgrid._wire.framing import Kind, Outbound
+from softgrid._wire.framing import FromGuest, Kind, Outbound
 
 Answer = Callable[[Message], None]
 Method = Callable[[Message, int, Answer], None]
@@ -34,6 +34,8 @@ class Control:
         self._inflight = inflight
         self._me = me
         self.methods: dict[str, Method] = {}
+        self.guest_methods: dict[str, Method] = {}
+        """What executors that joined by hand may ask, unless they are trusted like others."""
         self.notices: dict[str, Notice] = {}
 
     def ask(self, name: str, message: Message, on_answer: Callable[[Message | SoftgridError], None]) -> Batch:
@@ -129,7 +131,7 @@ class Control:
             return error
         return _error_from(answer) if answer["op"] == "error" else answer
 
-    def on_control(self, link: Any, source: int, message_id: int, body: bytes) -> None:
+    def on_control(self, link: Any, source: int, message_id: int, body: bytes | bytearray) -> None:
         """Take a CONTROL message from the wire."""
         message = decode_control(body)
         op = message["op"]
@@ -140,9 +142,15 @@ class Control:
         if notice is not None:
             self._take_notice(notice, link, message, source)
             return
-        method = self.methods.get(op)
+        method = (self.guest_methods if type(body) is FromGuest else self.methods).get(op)
         if method is None:
-            self._answer(source, message_id, {"op": "error", "reason": f"no control method is named '{op}'"})
+            is_closed = op in self.methods
+            reason = (
+                f"'{op}' is not for executors that joined by hand"
+                if is_closed
+                else f"no control method is named '{op}'"
+            )
+            self._answer(source, message_id, {"op": "error", "reason": reason})
             return
         try:
             method(message, source, lambda answer: self._answer(source, message_id, answer))

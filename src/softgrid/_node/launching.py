@@ -18,8 +18,9 @@ from softgrid._io.ports import is_local
 from softgrid._io.process import cause_of_death, signal_name
 from softgrid._io.reactor import Reactor, Timer, Waiter
 from softgrid._launch.local import SupervisorLine, start_supervisor
-from softgrid._model.errors import LaunchFailed, SoftgridError
-from softgrid._model.names import parse_name
+from softgrid._model.errors import LaunchFailed, Refused, SoftgridError
+from softgrid._model.names import NodeId, node_id, parse_name
+from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
 from softgrid._node.control import Answer, Control
 from softgrid._node.logs import Logs
@@ -82,8 +83,11 @@ class Launching:
         self._lines: dict[str | None, SupervisorLine] = {None: line} if line else {}
         self._capacity = Capacity()
         self._children: dict[str, Spawn] = {}
+        self.is_at_home = True
+        """Whether this is a machine of whoever asks for launches; executors that joined by hand are on their own."""
         self.on_launched: Callable[[str, Message], None] = lambda name, item: None
         control.methods["launch"] = self._on_launch
+        control.guest_methods["launch"] = self._on_guest_launch
         control.methods["spawn"] = self._on_spawn
         membership.cause_of = self._cause_of
 
@@ -109,7 +113,7 @@ class Launching:
     def _on_launch(self, message: Message, source: int, answer: Answer) -> None:
         items, results = message["items"], [None] * len(message["items"])
         gathered = _Gathered(results, answer)
-        census = census_of([parse_name(self._tree.name), *(member.parsed for member in self._tree.below())])
+        census = self._census()
         groups: dict[str, list[tuple[int, Message]]] = {}
         for index, item in enumerate(items):
             try:
@@ -121,18 +125,40 @@ class Launching:
         for upgrid, members in groups.items():
             self._ask_to_spawn(upgrid, members, message, gathered)
 
+    def _on_guest_launch(self, message: Message, source: int, answer: Answer) -> None:
+        """An executor that joined by hand launches where it is at home: below itself."""
+        asker = self._tree.members.get(NodeId(source))
+        for item in message["items"]:
+            path = self._tree.path_of(item["upgrid"])
+            if asker is None or path is None or asker.name not in path:
+                raise Refused(f"an executor that joined by hand launches below itself only, not below {item['upgrid']}")
+        self._on_launch(message, source, answer)
+
     def _reserve(self, item: Message, census: Census) -> None:
         upgrid, role = item["upgrid"], item["role"]
         try:
             self._tree.check_reachable(upgrid)
-            address = self._machine_of(item)
-            cores = next(
-                (m.cores for m in self._tree.below() if m.parsed.address == address),
-                self._cores,
-            )
-            self._capacity.reserve(address, role, census, self._rules(), cores)
+            self._take_place(self._machine_of(item), role, self._cores, census)
         except SoftgridError as error:
             raise LaunchFailed("rules", str(error), is_final=True) from None
+
+    def take_place(self, address: str, role: Role, cores: int) -> None:
+        """Take a place on a machine for an executor that is about to come; *cores*: as far as nobody there has said.
+
+        Raises Refused. The place is to be given back when the executor has come, or is known not to come.
+        """
+        self._take_place(address, role, cores, self._census())
+
+    def _take_place(self, address: str, role: Role, cores: int, census: Census) -> None:
+        known = next((m.cores for m in self._tree.below() if m.parsed.address == address), cores)
+        self._capacity.reserve(address, role, census, self._rules(), known)
+
+    def _census(self) -> Census:
+        return census_of([parse_name(self._tree.name), *(member.parsed for member in self._tree.below())])
+
+    def give_back_place(self, address: str, role: Role) -> None:
+        """Give back a place that was taken."""
+        self._capacity.release(address, role)
 
     def _machine_of(self, item: Message) -> str:
         upgrid_address = parse_name(item["upgrid"]).address
@@ -144,7 +170,7 @@ class Launching:
     ) -> None:
         def on_answer(answer: Message | SoftgridError) -> None:
             for place, (index, item) in enumerate(members):
-                self._capacity.release(self._machine_of(item), item["role"])
+                self.give_back_place(self._machine_of(item), item["role"])
                 if isinstance(answer, SoftgridError):
                     gathered.put(index, _failed("ask the upgrid", str(answer)))
                     continue
@@ -159,6 +185,8 @@ class Launching:
     # -- performing (the upgrid) ----------------------------------------------------------------------------------
 
     def _on_spawn(self, message: Message, source: int, answer: Answer) -> None:
+        if source != node_id(self._tree.path[0]):
+            raise Refused("executors are launched when the orchestrator says so")
         items = message["items"]
         gathered = _Gathered([None] * len(items), answer)
         for index, item in enumerate(items):
@@ -201,7 +229,8 @@ class Launching:
         spec = {
             "role": item["role"],
             "kwargs": item["kwargs"],
-            "path": item["path"],
+            "path": item["path"] if self.is_at_home else None,
+            "is_at_home": self.is_at_home,
             "address": self._address,
             "bind_host": self._bind_host,
             "rules": self._rules().as_dict(),

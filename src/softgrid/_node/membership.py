@@ -3,6 +3,7 @@
 child → upgrid     join {name, cores, password, allows_udf}      upgrid → child   welcome {path}, turned_away {reason}
 up, hop by hop     joined {name, path, cores, utc, allows_udf}   left {name, reason, orderly}    suspect {name, reason}
 to who had spoken  gone {names, reason}
+either way         bye: it leaves on purpose
 """
 
 from __future__ import annotations
@@ -22,8 +23,21 @@ from softgrid._node.transfers import Transfers
 from softgrid._state.tree import Member, Tree
 from softgrid._wire.control import Message, field
 
+Tell = Callable[[SoftgridError | None, Message], None]
+Admit = Callable[[str, Message, Tell], None]
+"""Asks whether an executor of that name may come at all; answered with an error, or with what to add to its welcome."""
+
 CauseOf = Callable[[str, Callable[[str | None], None]], None]
 """Asks what an executor died of; answered with None when nobody knows."""
+
+
+class _Expected:
+    """Somebody who is about to join."""
+
+    def __init__(self, on_joined: Callable[[SoftgridError | None, str], None], admit: Admit | None) -> None:
+        self.on_joined = on_joined
+        self.admit = admit
+        self.is_asking = False
 
 
 class Membership:
@@ -46,15 +60,17 @@ class Membership:
         self._logs = logs
         self._accepted = accepted
         self._on_upgrid_lost = on_upgrid_lost
-        self._joining: dict[Link, Callable[[SoftgridError | None, str], None]] = {}
+        self._joining: dict[Link, _Expected] = {}
         self.cause_of: CauseOf = lambda name, tell: tell(None)
-        self.on_welcome: Callable[[], None] = lambda: None
+        self.on_welcome: Callable[[Message], None] = lambda message: None
         self.on_turned_away: Callable[[str], None] = lambda reason: None
         self.on_lost: Callable[[list[Member[Link]], str, bool], None] = lambda gone, reason, is_orderly: None
         self.on_gone: list[Callable[[set[int]], None]] = []
         """Told of executors that are gone, after everybody who waits for them."""
         self.dismissed: set[str] = set()  # whose end was asked for
+        self.on_member: Callable[[Member[Link]], None] = lambda member: None
         self.leaves = False
+        self.upgrid_said_bye = False
         control.notices.update(
             join=self._on_join,
             stillborn=self._on_stillborn,
@@ -69,9 +85,14 @@ class Membership:
 
     # -- coming ---------------------------------------------------------------------------------------------------
 
-    def expect(self, link: Link, on_joined: Callable[[SoftgridError | None, str], None]) -> None:
-        """Somebody at the other end of *link* is about to join; *on_joined* is told of success or of the error."""
-        self._joining[link] = on_joined
+    def expect(
+        self, link: Link, on_joined: Callable[[SoftgridError | None, str], None], admit: Admit | None = None
+    ) -> None:
+        """Somebody at the other end of *link* is about to join; *on_joined* is told of success or of the error.
+
+        *admit* is asked before, about one whom nobody on the grid has decided to launch.
+        """
+        self._joining[link] = _Expected(on_joined, admit)
 
     def joining(self) -> set[Link]:
         """The links whose executors have not joined yet."""
@@ -83,39 +104,60 @@ class Membership:
         self._control.tell_neighbour(link, {"op": "join", **message})
 
     def _on_join(self, link: Link, message: Message, source: int) -> None:
-        name, cores = field(message, "name", str), field(message, "cores", int)
-        on_joined = self._joining.pop(link, None)
+        name = field(message, "name", str)
+        field(message, "cores", int)
+        expected = self._joining.get(link)
+        if expected is None or expected.is_asking:
+            self._turn_away(link, SoftgridError("a join over a link that is in use"))
+            return
+        error = self._objection(name)
+        if expected.admit is None or error is not None:
+            self._on_admitted(link, message, error, {})
+            return
+        expected.is_asking = True
+        expected.admit(name, message, lambda error, more: self._on_admitted(link, message, error, more))
+
+    def _objection(self, name: str) -> SoftgridError | None:
         try:
-            if on_joined is None:
-                raise SoftgridError("a join over a link that is in use")
             self._tree.check_may_join(name, self._accepted)
         except SoftgridError as error:
-            self._control.tell_neighbour(link, {"op": "turned_away", "reason": str(error)})
-            if on_joined is not None:
-                on_joined(LaunchFailed("join", str(error), is_final=True), name)
+            return error
+        return None
+
+    def _on_admitted(self, link: Link, message: Message, error: SoftgridError | None, more: Message) -> None:
+        expected = self._joining.pop(link, None)
+        if expected is None:  # gone meanwhile
             return
-        assert on_joined is not None
-        now = time()
+        name = message["name"]
+        error = error or self._objection(name)
+        if error is not None:
+            self._turn_away(link, error)
+            expected.on_joined(LaunchFailed("join", str(error), is_final=True), name)
+            return
         member = self._tree.join(
             name,
             self._tree.path,
             link,
-            cores=cores,
-            now_utc=now,
+            cores=message["cores"],
+            now_utc=time(),
             password=message.get("password"),
             allows_udf=message.get("allows_udf") is not False,
         )
         link.peer = name
-        self._control.tell_neighbour(link, {"op": "welcome", "path": list(self._tree.path)})
+        self._control.tell_neighbour(link, {"op": "welcome", "path": list(self._tree.path), **more})
         self._announce(member)
-        on_joined(None, name)
+        expected.on_joined(None, name)
+
+    def _turn_away(self, link: Link, error: SoftgridError) -> None:
+        self._control.tell_neighbour(link, {"op": "turned_away", "reason": str(error)})
 
     def _on_stillborn(self, link: Link, message: Message, source: int) -> None:
-        on_joined = self._joining.pop(link, None)
-        if on_joined is not None:
-            on_joined(LaunchFailed("start", field(message, "reason", str), is_final=True), "")
+        expected = self._joining.pop(link, None)
+        if expected is not None:
+            expected.on_joined(LaunchFailed("start", field(message, "reason", str), is_final=True), "")
 
     def _announce(self, member: Member[Link]) -> None:
+        self.on_member(member)
         uplink = self._switch.uplink
         if uplink is not None:
             joined = {
@@ -146,7 +188,7 @@ class Membership:
     def _on_welcome(self, link: Link, message: Message, source: int) -> None:
         if link is self._switch.uplink:
             self._tree.upgrid_path = tuple(field(message, "path", list))
-            self.on_welcome()
+            self.on_welcome(message)
 
     def _on_turned_away(self, link: Link, message: Message, source: int) -> None:
         if link is self._switch.uplink:
@@ -184,9 +226,9 @@ class Membership:
             if not self.leaves:
                 self._on_upgrid_lost(reason)
             return
-        on_joined = self._joining.pop(link, None)
-        if on_joined is not None:
-            on_joined(SoftgridError(reason), "")
+        expected = self._joining.pop(link, None)
+        if expected is not None:
+            expected.on_joined(SoftgridError(reason), "")
             return
         name = link.peer
         if name is None or self.leaves:
@@ -194,7 +236,9 @@ class Membership:
         self.cause_of(name, lambda cause: self._lose(name, cause or reason, link, is_orderly=name in self.dismissed))
 
     def _on_bye(self, link: Link, message: Message, source: int) -> None:
-        if link.peer is not None:
+        if link is self._switch.uplink:
+            self.upgrid_said_bye = True
+        elif link.peer is not None:
             name, link.peer = link.peer, None
             self._lose(name, "it left the grid", link, is_orderly=True)
 
@@ -253,7 +297,7 @@ class Membership:
             self._forget(gone_ids)
 
     def say_bye(self) -> None:
-        """Tell the upgrid that this executor leaves on purpose."""
+        """Tell the neighbours that this executor leaves on purpose."""
         uplink = self._switch.uplink
-        if uplink is not None:
-            self._control.tell_neighbour(uplink, {"op": "bye"})
+        for link in (*({member.hop for member in self._tree.direct()}), *([uplink] if uplink else [])):
+            self._control.tell_neighbour(link, {"op": "bye"})

@@ -9,7 +9,8 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from time import time
+from time import monotonic, time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softgrid._io.link import Link
@@ -29,6 +30,7 @@ from softgrid._node.fanout import FanOut
 from softgrid._node.functions import FunctionTable
 from softgrid._node.garbage import Garbage
 from softgrid._node.home import Home, has_packages
+from softgrid._node.joining import Joining
 from softgrid._node.killing import Killing
 from softgrid._node.launching import Launching
 from softgrid._node.logs import QUIET_TYPES, Logs, Sink
@@ -49,6 +51,8 @@ from softgrid._wire.control import field as control_field
 from softgrid._wire.framing import MORE, Header, Kind, Outbound
 
 if TYPE_CHECKING:
+    from softgrid._io.tls import TlsStream
+    from softgrid._io.tls_link import TlsLink
     from softgrid._node.stores import Stores
 
 LEAVE_TIMEOUT_S = 0.5
@@ -76,6 +80,10 @@ class NodeSpec(NamedTuple):
     ordered_methods: frozenset[str] = frozenset()
     users_methods: frozenset[str] = frozenset()
     first_port: int | None = None
+    own_rules: Mapping[str, Any] = MappingProxyType({})
+    """What was given beside the rules of the grid, and holds whatever grid is joined."""
+    is_udf_given: bool = False
+    tolerance_s: float = 60.0
 
     def __repr__(self) -> str:
         return f"<NodeSpec {self.role} {self.name}>"  # the password is nobody's to read
@@ -172,12 +180,28 @@ class Node:
             self.tree, self.reactor, self.functions, self.transfers, self.workers, self.reserving, self.logs
         )
         self.membership.on_gone += [self.promises.on_gone, self.reserving.on_gone, self.workers.on_gone]
+        self.joining = Joining(
+            self.tree,
+            self.switch,
+            self.control,
+            self.membership,
+            self.launching,
+            self.logs,
+            self.reactor,
+            lambda: self.rules,
+            self._link_over,
+            spec.tolerance_s,
+        )
+        self.joining.adopt_rules = self._adopt_rules
+        self._serving = threading.Lock()
         self.execution.ask_for = self._ask_for_function  # type: ignore[method-assign]
         self.fanout.accept = self.execution.accept
         self.control.notices.update(want_function=self._on_want_function, function=self._on_function)
         self.control.methods["statistics"] = lambda message, source, answer: answer(self.statistics().as_dict())
         self.control.methods["locate"] = self._on_locate
         self.control.methods["settle"] = self._on_settle
+        for asked in ("statistics", "locate", "settle"):
+            self.control.guest_methods[asked] = self.control.methods[asked]
         self.switch.deliver.update(
             {
                 Kind.CALL: self.execution.on_call,
@@ -209,12 +233,15 @@ class Node:
     def _open_doorway(self) -> Doorway | None:
         if self.spec.role == "worker":
             return None
-        return Doorway(self._port_socket, self.reactor, self.spec.password, self._on_entered, self._on_stranger)
+        return Doorway(self._port_socket, self.reactor, self.spec.password, self.joining.on_entered, self._on_stranger)
 
-    def _on_entered(self, sock: socket.socket, source: str) -> None:
-        link = Link(sock, self.reactor, self.switch.on_readable, self.membership.on_link_closed)
-        self.membership.expect(link, lambda error, name: None)
-        link.open()
+    def _link_over(self, stream: TlsStream) -> TlsLink:
+        """Make a link of a private connection to another machine."""
+        from softgrid._io.tls_link import TlsLink  # loads what only those need whom somebody joins by hand
+
+        link = TlsLink(stream, self.reactor, self.switch.on_readable, self.membership.on_link_closed)
+        link.tolerate(self.spec.tolerance_s)
+        return link
 
     def _on_stranger(self, source: str, reason: str) -> None:
         self.logs.say(
@@ -248,29 +275,49 @@ class Node:
         link.open()
         about = {"name": self.name, "cores": self.cores, "allows_udf": self.spec.allows_udf}
         self.membership.ask_to_join(link, {**about, "password": self.spec.password})
+        self.membership.ask_to_join(link, self._introduction())
+
+    def join(self, address: str, port: int, password: str, timeout: float, key: str | None) -> None:
+        """Join a grid by hand, under the executor that listens there; raises what went wrong. Blocks."""
+        self.check_open()
+        introduction = {**self._introduction(), "key": key}
+        self.joining.connect(address, port, password, timeout, introduction)
+
+    def _introduction(self) -> Message:
+        return {"name": self.name, "cores": self.cores, "password": self.spec.password}
+
+    def _adopt_rules(self, given: Message) -> None:
+        """Go by the rules of the grid that was joined; what was given to this executor itself is laid over them."""
+        rules = Rules({**given, **self.spec.own_rules})
+        allows_udf = self.execution.allows_udf if self.spec.is_udf_given else rules.may_execute(self.spec.role)
+        self.rules = rules
+        self.switch.compression_level = rules["transfer_compression_level"]
+        self.execution.go_by(rules, allows_udf=allows_udf)
 
     def serve(self) -> None:
         """Run what others send, in this thread, until the executor leaves the grid."""
+        self.execution.serve_elsewhere = None
         work = self.execution.work
+        work.set()
         while not self.is_disconnected:
             self.reactor.wait(work)
             work.clear()
             if self.execution.queued:
                 self.reactor.start_background()
-                self.execution.run_queue()
+                with self._serving:
+                    self.execution.run_queue()
 
     def serve_in_background(self) -> None:
         """Run what others send in a thread of its own; for executors that live in somebody else's process."""
         self.reactor.start_background()
         threads = IdleThreads("softgrid-queue", idle_limit=1)
-        running = threading.Lock()
 
         def drain() -> None:
-            while self.execution.queued and running.acquire(blocking=False):
+            while self.execution.queued and self._serving.acquire(blocking=False):
                 try:
                     self.execution.run_queue()
                 finally:
-                    running.release()
+                    self._serving.release()
 
         self.execution.serve_elsewhere = lambda: threads.run(drain)
 
@@ -431,7 +478,8 @@ class Node:
     # -- leaving --------------------------------------------------------------------------------------------------
 
     def _on_upgrid_lost(self, reason: str) -> None:
-        self.on_upgrid_lost(reason)
+        if not self.joining.on_uplink_lost(reason):
+            self.on_upgrid_lost(reason)
 
     def leave(self, *, kill_local_downgrids: bool = True) -> None:
         """Leave the grid in good order: say so, end what was launched from here, close everything. Harmless twice."""
@@ -447,9 +495,8 @@ class Node:
         self.membership.say_bye()
         if kill_local_downgrids:
             self.launching.kill_children()
-        uplink = self.switch.uplink
-        if uplink is not None and not self.reactor.holds_turn():
-            uplink.flush(LEAVE_TIMEOUT_S)
+        if not self.reactor.holds_turn():
+            self._flush_farewells()
         self._chores.drain(LEAVE_TIMEOUT_S)
         self.logs.drain(LEAVE_TIMEOUT_S)
         if self._doorway is not None:
@@ -464,6 +511,13 @@ class Node:
         self.execution.work.set()
         self.segments.close()
         self.reactor.close()
+
+    def _flush_farewells(self) -> None:
+        """See the last words off that somebody may still read: the upgrid, and who joined from another machine."""
+        deadline = monotonic() + LEAVE_TIMEOUT_S
+        for link in self.links():
+            if link is self.switch.uplink or not link.passes_descriptors:
+                link.flush(max(0.0, deadline - monotonic()))
 
     def abandon(self) -> None:
         """In a forked process: let go of everything without a word, since it belongs to the parent."""

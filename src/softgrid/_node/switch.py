@@ -22,6 +22,8 @@ from softgrid._state.tree import Tree
 from softgrid._wire.framing import (
     ATTACHED,
     COMPRESSED,
+    FLAGS_OFFSET,
+    FROM_GUEST,
     HEADER,
     HEADER_SIZE,
     HOPS_OFFSET,
@@ -32,6 +34,7 @@ from softgrid._wire.framing import (
     Assembler,
     Attached,
     Body,
+    FromGuest,
     Header,
     Kind,
     Outbound,
@@ -111,7 +114,7 @@ class Switch:
         self, hop: Link, kind: int, destination: int, message_id: int, outbound: Outbound, source: int, hops: int = 0
     ) -> Waiter | None:
         """Send a message over a link."""
-        if hop.passes_descriptors and outbound.size > THRESHOLD:
+        if hop.passes_descriptors and outbound.size > THRESHOLD and not outbound.flags & FROM_GUEST:
             shared = self._shared(outbound)
             if shared is not None:
                 body = pack_attached(outbound.head, outbound.size)
@@ -120,15 +123,18 @@ class Switch:
                 )
                 hop.send(data, destination, shared)
                 return None
+        flags = outbound.flags
         if len(outbound.head) + outbound.size <= MAX_BODY:
-            hop.send(frame(kind, destination, source, message_id, outbound.joined()), destination)
+            hop.send(frame(kind, destination, source, message_id, outbound.joined(), flags=flags), destination)
             return None
-        stream = self._as_stream(kind, destination, source, message_id, outbound.all_parts())
+        stream = self._as_stream(kind, destination, source, message_id, outbound.all_parts(), flags)
         return hop.send_stream(destination, stream)
 
-    def _as_stream(self, kind: int, destination: int, source: int, message_id: int, parts: Parts) -> FrameStream:
-        if not self.compression_level:
-            return frames(kind, destination, source, message_id, parts)
+    def _as_stream(
+        self, kind: int, destination: int, source: int, message_id: int, parts: Parts, flags: int
+    ) -> FrameStream:
+        if flags or not self.compression_level:
+            return frames(kind, destination, source, message_id, parts, flags)
         from softgrid._wire.compression import compressed_frames  # for the few who ask for it
 
         return compressed_frames(kind, destination, source, message_id, parts, self.compression_level)
@@ -168,7 +174,7 @@ class Switch:
         unpack = HEADER.unpack_from
         position = run_start = 0
         run_hop: Link | None = None
-        is_uplink = link is self.uplink
+        is_uplink, is_guest = link is self.uplink, link.is_guest
         behind_link = None if is_uplink else link
         while end - position >= HEADER_SIZE:
             header = unpack(view, position)
@@ -181,6 +187,9 @@ class Switch:
             if stop > end:
                 break
             link.frames_received += 1
+            if is_guest:
+                flags |= FROM_GUEST
+                view[position + FLAGS_OFFSET] = flags
             is_mine = destination == me or not destination
             is_believed = routes.get(source) is behind_link if source else not destination
             hop = None if is_mine or not is_believed else routes.get(destination) or self.uplink
@@ -244,13 +253,13 @@ class Switch:
         if flags & MORE or assembler is not None:
             if assembler is None:
                 assembler = self._assemblers[link] = Assembler()
-            whole = assembler.add(source, message_id, flags, bytes(body))
+            whole = assembler.add(source, message_id, flags, _whole(body, flags))
             if not len(assembler):
                 del self._assemblers[link]
             if whole is None:
                 return
         else:
-            whole = bytes(body)
+            whole = _whole(body, flags)
         if flags & COMPRESSED:
             whole = self._expanded(whole)
         self._hand_over(link, kind, source, message_id, whole)
@@ -285,6 +294,10 @@ class Switch:
                 del self._assemblers[link]
 
 
+def _whole(body: memoryview, flags: int) -> bytes | bytearray:
+    return FromGuest(body) if flags & FROM_GUEST else bytes(body)
+
+
 class _NoLink:
     """Stands for the way of a message that an executor sends to itself."""
 
@@ -299,4 +312,6 @@ def _as_received(outbound: Outbound) -> Body:
     """Give a message to oneself as it would have come over a link: with a payload of its own."""
     if isinstance(outbound.payload, Attachment):
         return Attached(outbound.head, outbound.payload)
+    if outbound.flags & FROM_GUEST:
+        return FromGuest(outbound.joined())
     return bytearray(outbound.joined()) if outbound.size else outbound.head

@@ -17,7 +17,7 @@ from typing import Any
 
 from softgrid._model.errors import RemoteFailure, SoftgridError, Undecodable, shorten
 from softgrid._wire.control import Message, decode_control, encode_control
-from softgrid._wire.framing import ALIGNMENT, Attached, Body, Outbound, Parts
+from softgrid._wire.framing import ALIGNMENT, FROM_GUEST, Attached, Body, FromGuest, Outbound, Parts
 from softgrid._wire.functions import Function, PickledFunction, decode_function, encode_function
 from softgrid._wire.values import (
     are_atomic,
@@ -55,12 +55,16 @@ class Call:
         self.body = body
         self.payload_offset = payload_offset
 
-    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Decode the arguments; whatever their classes raise passes through."""
+    def arguments(self, *, is_trusted: bool = False) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Decode the arguments; whatever their classes raise passes through.
+
+        *is_trusted*: whatever the caller is, since it may have any code run here anyway.
+        """
         if isinstance(self.body, Attached):
             args, kwargs = decode_value(self.body.payload.view())
         else:
-            args, kwargs = decode_value(self.body, self.payload_offset)
+            body = memoryview(self.body) if is_trusted else self.body
+            args, kwargs = decode_value(body, self.payload_offset)
         return args, kwargs
 
 
@@ -126,7 +130,8 @@ def without_options(call: Call, *dropped: str, **changed: Any) -> Outbound:
     head = _call_head(function, call.flags, call.priority, {**options, **changed})
     if isinstance(call.body, Attached):
         return Outbound(head, payload=call.body.payload)
-    return Outbound(head, [memoryview(call.body)[call.payload_offset :]])
+    flags = FROM_GUEST if type(call.body) is FromGuest else 0
+    return Outbound(head, [memoryview(call.body)[call.payload_offset :]], flags=flags)
 
 
 def encode_result(value: object) -> Outbound:

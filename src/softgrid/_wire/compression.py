@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 
 from softgrid._model.errors import Undecodable
-from softgrid._wire.framing import COMPRESSED, HEADER, MAX_BODY, MORE, Parts
+from softgrid._wire.framing import COMPRESSED, HEADER, MAX_BODY, MORE, FromGuest, Parts
 
 _SIZE = struct.Struct(">Q")
 STEP = 1024 * 1024
@@ -53,8 +53,9 @@ def decompressed(body: bytes | bytearray) -> bytearray:
     if size > LARGEST_RATIO * len(body):
         raise Undecodable(f"{len(body)} compressed bytes that claim to be {size}")
     expand = zlib.decompressobj()
+    kind = FromGuest if type(body) is FromGuest else bytearray
     try:
-        whole = bytearray(expand.decompress(memoryview(body)[_SIZE.size :], size + 1))
+        whole = kind(expand.decompress(memoryview(body)[_SIZE.size :], size + 1))
     except zlib.error as error:
         raise Undecodable(f"a compressed message that cannot be read: {error}") from None
     if len(whole) != size or not expand.eof:

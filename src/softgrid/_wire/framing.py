@@ -18,13 +18,14 @@ from softgrid._model.errors import Undecodable
 
 HEADER = struct.Struct(">IBBBBQQQ")
 HEADER_SIZE = HEADER.size
-HOPS_OFFSET = 6
+FLAGS_OFFSET, HOPS_OFFSET = 5, 6
 MAX_BODY = 256 * 1024
 MAX_HOPS = 64
 
-MORE, ATTACHED, COMPRESSED = 1, 2, 4
+MORE, ATTACHED, COMPRESSED, FROM_GUEST = 1, 2, 4, 8
 """Flags: further frames of this message follow; its payload came beside the frame, by descriptor; its body is
-compressed."""
+compressed; it entered the grid over the link of an executor that joined by hand, whose upgrid sets this, and nobody
+takes it off."""
 
 ALIGNMENT = 16
 """Payloads begin at a multiple of this in their message, so that arrays in them are aligned."""
@@ -76,6 +77,10 @@ class Attached(NamedTuple):
     payload: Payload
 
 
+class FromGuest(bytearray):
+    """A received message that entered the grid at an executor which joined by hand: not all in it is believed."""
+
+
 Body = bytes | bytearray | Attached
 """A received message."""
 
@@ -83,9 +88,12 @@ Body = bytes | bytearray | Attached
 class Outbound:
     """A message to be sent: a short head, and a payload of any size that stays where it is until it is sent."""
 
-    __slots__ = ("head", "parts", "payload", "shared", "size")
+    __slots__ = ("flags", "head", "parts", "payload", "shared", "size")
 
-    def __init__(self, head: bytes, parts: Parts | None = None, payload: Payload | None = None) -> None:
+    def __init__(
+        self, head: bytes, parts: Parts | None = None, payload: Payload | None = None, *, flags: int = 0
+    ) -> None:
+        self.flags = flags
         self.head = head
         self.parts: Parts = parts or []
         self.payload = payload
@@ -130,7 +138,7 @@ def frame(
     return HEADER.pack(len(body), kind, flags, hops, descriptors, destination, source, message_id) + body
 
 
-def frames(kind: int, destination: int, source: int, message_id: int, parts: Parts) -> Iterator[Parts]:
+def frames(kind: int, destination: int, source: int, message_id: int, parts: Parts, flags: int = 0) -> Iterator[Parts]:
     """Cut a message whose body is *parts* into frames, each given as pieces to send in turn; copies nothing."""
     remaining = sum(map(len, parts))
     pieces: Parts = []
@@ -141,9 +149,9 @@ def frames(kind: int, destination: int, source: int, message_id: int, parts: Par
             pieces.append(view[:room])
             view = view[room:]
             remaining -= MAX_BODY
-            flags = MORE if remaining else 0
+            more = MORE if remaining else 0
             yield [
-                HEADER.pack(MAX_BODY, kind, flags, 0, 0, destination, source, message_id),
+                HEADER.pack(MAX_BODY, kind, flags | more, 0, 0, destination, source, message_id),
                 *pieces,
             ]
             pieces, room = [], MAX_BODY
@@ -152,7 +160,7 @@ def frames(kind: int, destination: int, source: int, message_id: int, parts: Par
             room -= len(view)
     if pieces or not any(map(len, parts)):
         yield [
-            HEADER.pack(MAX_BODY - room, kind, 0, 0, 0, destination, source, message_id),
+            HEADER.pack(MAX_BODY - room, kind, flags, 0, 0, destination, source, message_id),
             *pieces,
         ]
 
@@ -180,7 +188,7 @@ class Assembler:
         if partial is None:
             if not flags & MORE:
                 return body
-            self._partial[key] = bytearray(body)
+            self._partial[key] = FromGuest(body) if flags & FROM_GUEST else bytearray(body)
             return None
         partial += body
         if flags & MORE:

@@ -97,6 +97,11 @@ class ClientHandshake:
         self.is_done = True
         return b""
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether the server has begun to speak."""
+        return bool(self._server_nonce)
+
     def ended(self) -> HandshakeFailed:
         """Say what it means that the server closed the connection now."""
         if self._server_nonce:
