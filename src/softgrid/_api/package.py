@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+
+def _found() -> Message | None:
+    """Give the metadata of the installed package, or those that came with the bundle which this process runs from."""
+    from softgrid._launch.bundle import METADATA, carried_importer
+
+    importer = carried_importer()
+    if importer is not None:
+        from email import message_from_bytes
+
+        return message_from_bytes(importer.get_data(METADATA))
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    try:
+        return cast("Message", metadata("softgrid"))
+    except PackageNotFoundError:
+        return None
 
 
 @lru_cache(maxsize=1)
 def _metadata() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, metadata
-
-    try:
-        found = metadata("softgrid")
-    except PackageNotFoundError:
+    found = _found()
+    if found is None or not found["Version"]:
         return {}
     facts = {"version": found["Version"]}
     author, _, email = (found["Author-email"] or "").rpartition("<")

@@ -10,16 +10,20 @@ import socket
 import sys
 from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.lifeline import kill_group, processes_with
 from softgrid._io.link import Link
 from softgrid._io.process import Process
 from softgrid._io.reactor import Reactor
+from softgrid._launch.bundle import boot, carried_importer
 from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._model.errors import LaunchFailed
 from softgrid._wire.control import Message, field
+
+if TYPE_CHECKING:
+    from softgrid._launch.bundle_importer import BundleImporter
 
 _BOOT = """\
 import os, sys
@@ -27,10 +31,12 @@ try:
     os.getcwd()
 except OSError:  # it is gone: Python 3.13.0 cannot import from nowhere
     os.chdir("/")
-sys.path[:] = [{root!r}, *filter(None, sys.path), *{last!r}]
+sys.path[:] = [*{first!r}, *filter(None, sys.path), *{last!r}]
+{importable}
 from softgrid._api.child import supervise
 supervise({descriptor})
 """
+_RECEIVED = "__import__('socket').socket(fileno=os.dup({0})).recv({1}, __import__('socket').MSG_WAITALL)"
 
 OnEvent = Callable[[Message], None]
 
@@ -104,21 +110,39 @@ def start_supervisor(reactor: Reactor, executable: str | None = None) -> Supervi
     """Start the supervisor of this machine under this process; raises LaunchFailed."""
     mine, theirs = socket.socketpair()
     command = executable or sys.executable
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
     cookie = os.urandom(16).hex()
     theirs.set_inheritable(True)
     is_own = executable is None or os.path.realpath(command) == os.path.realpath(sys.executable)
-    boot = _BOOT.format(root=root, last=[] if is_own else _dependencies(), descriptor=theirs.fileno())
+    importer = carried_importer()
+    program = _boot_installed(theirs.fileno(), is_own) if importer is None else _boot_carried(theirs.fileno(), importer)
     try:
-        process = Process([command, "-c", boot], {**os.environ, COOKIE: cookie})
+        process = Process([command, "-c", program], {**os.environ, COOKIE: cookie})
     except (OSError, ValueError) as error:
         mine.close()
         raise LaunchFailed("start the supervisor", f"{command}: {error}", is_final=True) from None
     finally:
         theirs.close()
     line = SupervisorLine(mine, reactor, process=process, cookie=cookie)
-    send_message(line._link, {"op": "begin", "path": _import_path(root) if is_own else None, "cookie": cookie})
+    if importer is not None:
+        line._link.send(importer.bundle)
+    send_message(line._link, {"op": "begin", "path": _import_path() if is_own else None, "cookie": cookie})
     return line
+
+
+def _boot_installed(descriptor: int, is_own: bool) -> str:
+    last = [] if is_own else _dependencies()
+    return _BOOT.format(first=[_root()], last=last, importable="", descriptor=descriptor)
+
+
+def _boot_carried(descriptor: int, importer: BundleImporter) -> str:
+    """Give the program for a supervisor that gets softgrid as its first message, as this process once did."""
+    importable = boot(_RECEIVED.format(descriptor, len(importer.bundle)))
+    return _BOOT.format(first=[], last=[], importable=importable, descriptor=descriptor)
+
+
+def _root() -> str:
+    """Give the folder that softgrid is imported from."""
+    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 
 def _dependencies() -> list[str]:
@@ -129,7 +153,8 @@ def _dependencies() -> list[str]:
     return sorted({os.path.dirname(os.path.dirname(str(module.__file__))) for module in (cloudpickle, pysimplelog)})
 
 
-def _import_path(root: str) -> list[str]:
+def _import_path() -> list[str]:
     """Where executors of this machine look for modules: where this process does, so that the user's own are found."""
     path = [os.path.abspath(entry) for entry in sys.path]
-    return path if root in path else [*path, root]
+    root = [] if carried_importer() is not None else [_root()]
+    return path if set(root) <= set(path) else path + root
