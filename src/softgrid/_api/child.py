@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from softgrid._api import birth
 from softgrid._api.executors import Manager, Router, Worker
-from softgrid._launch.supervisor import Supervisor
+from softgrid._launch.supervisor import Supervisor, link_over_socket
 from softgrid._node.printing import RelayedStream
 from softgrid._wire.control import encode_control
 from softgrid._wire.framing import Kind, frame
@@ -26,7 +26,17 @@ def supervise(descriptor: int) -> None:
     import cloudpickle  # noqa: F401  (loaded once here, so that no executor has to)
 
     os.setsid()
-    Supervisor(socket.socket(fileno=descriptor), become_executor).run()
+    root = socket.socket(fileno=descriptor)
+    Supervisor(lambda *how: link_over_socket(root, *how), become_executor).run()
+
+
+def supervise_from_afar(nonce: str) -> None:
+    """Be the supervisor of this machine for a process on another one, over standard input and output."""
+    import cloudpickle  # noqa: F401
+
+    from softgrid._launch.far_side import supervise_for_owner
+
+    supervise_for_owner(nonce, become_executor)
 
 
 def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket.socket) -> NoReturn:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.lifeline import kill_group, processes_with
@@ -18,9 +16,10 @@ from softgrid._io.link import Link
 from softgrid._io.process import Process
 from softgrid._io.reactor import Reactor
 from softgrid._launch.bundle import boot, carried_importer
+from softgrid._launch.line import OnClosed, OnReadable, SupervisorLine
 from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._model.errors import LaunchFailed
-from softgrid._wire.control import Message, field
+from softgrid._wire.control import Message
 
 if TYPE_CHECKING:
     from softgrid._launch.bundle_importer import BundleImporter
@@ -38,75 +37,46 @@ supervise({descriptor})
 """
 _RECEIVED = "__import__('socket').socket(fileno=os.dup({0})).recv({1}, __import__('socket').MSG_WAITALL)"
 
-OnEvent = Callable[[Message], None]
 
-
-class SupervisorLine:
-    """Requests to one supervisor, and its news by token."""
+class LocalLine(SupervisorLine):
+    """The line to the supervisor of this machine: a socket pair, which passes descriptors."""
 
     def __init__(
         self, sock: socket.socket, reactor: Reactor, *, process: Process | None = None, cookie: str = ""
     ) -> None:
+        super().__init__()
+        self._reactor = reactor
         self._process = process
-        self._cookie = cookie
-        self._tokens = count(1)
-        self._listeners: dict[int, OnEvent] = {}
+        self.cookie = cookie
         self._link = Link(sock, reactor, MessageReader(self._on_message), self._on_closed, passes_descriptors=True)
         self._link.open()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the supervisor can be asked."""
-        return not self._link.closed
+    def _open_end(self, on_readable: OnReadable, on_closed: OnClosed) -> tuple[Link, Message, Descriptors | None]:
+        mine, theirs = socket.socketpair()
+        link = Link(mine, self._reactor, on_readable, on_closed, passes_descriptors=True)
+        return link, {}, Descriptors(theirs.detach())
 
-    def fork(self, spec: dict[str, Any], link_end: socket.socket, on_event: OnEvent) -> int:
-        """Ask for an executor whose link to its upgrid is *link_end*; its news go to *on_event*. Gives its token."""
-        token = next(self._tokens)
-        self._listeners[token] = on_event
-        send_message(self._link, {"op": "fork", "token": token, "spec": spec}, Descriptors(link_end.detach()))
-        return token
+    def begin(self, path: list[str] | None, bundle: bytes) -> None:
+        """Give what it is made of, if need be, and say where executors look for modules and how they are found again."""
+        if bundle:
+            self._link.send(bundle)
+        send_message(self._link, {"op": "begin", "path": path, "cookie": self.cookie})
 
-    def settle(self, on_settled: Callable[[], None]) -> None:
-        """Ask that all output of the executors forked for this one is passed on; what was is here by then."""
-        token = next(self._tokens)
-        self._listeners[token] = lambda event: on_settled()
-        send_message(self._link, {"op": "settle", "token": token})
-
-    def kill(self, pid: int) -> None:
-        """Ask for the end of an executor and its process group."""
-        send_message(self._link, {"op": "kill", "pid": pid})
-
-    def end(self, timeout: float) -> None:
-        """Ask the supervisor to end everything it started and itself, and see it go; only for who started it."""
-        send_message(self._link, {"op": "end"})
+    def await_end(self, timeout: float) -> None:
+        """See it go."""
         if self._process is not None:
             self._process.await_end(timeout)
             self._listeners.clear()
             self._link.close()
 
-    def abandon(self) -> None:
-        """In a forked process: let go of the parent's line."""
-        self._link.abandon()
-
-    def _on_message(self, link: Link, message: Message, descriptors: Descriptors) -> None:
-        token = field(message, "token", int)
-        ends = message["op"] in ("exited", "failed", "settled")
-        listener = self._listeners.pop(token, None) if ends else self._listeners.get(token)
-        if listener is not None:
-            listener(message)
-
-    def _on_closed(self, link: Link, reason: str) -> None:
-        listeners, self._listeners = self._listeners, {}
-        if not listeners:
-            return
-        for pid in processes_with(COOKIE, self._cookie) if self._cookie else ():
+    def _last_words(self) -> Message:
+        for pid in processes_with(COOKIE, self.cookie) if self.cookie else ():
             kill_group(pid)
         cause, tail = self._process.last_words() if self._process is not None else ("is gone", [])
-        for token, listener in listeners.items():
-            listener({"op": "orphaned", "token": token, "cause": f"the supervisor {cause}", "tail": tail})
+        return {"op": "orphaned", "cause": f"the supervisor {cause}", "tail": tail}
 
 
-def start_supervisor(reactor: Reactor, executable: str | None = None) -> SupervisorLine:
+def start_supervisor(reactor: Reactor, executable: str | None = None) -> LocalLine:
     """Start the supervisor of this machine under this process; raises LaunchFailed."""
     mine, theirs = socket.socketpair()
     command = executable or sys.executable
@@ -122,10 +92,8 @@ def start_supervisor(reactor: Reactor, executable: str | None = None) -> Supervi
         raise LaunchFailed("start the supervisor", f"{command}: {error}", is_final=True) from None
     finally:
         theirs.close()
-    line = SupervisorLine(mine, reactor, process=process, cookie=cookie)
-    if importer is not None:
-        line._link.send(importer.bundle)
-    send_message(line._link, {"op": "begin", "path": _import_path() if is_own else None, "cookie": cookie})
+    line = LocalLine(mine, reactor, process=process, cookie=cookie)
+    line.begin(_import_path() if is_own else None, importer.bundle if importer is not None else b"")
     return line
 
 

@@ -3,7 +3,8 @@
 It is one small single-threaded process that runs no user code, so that a fork is cheap and safe: a warm interpreter
 with everything an executor needs, copied in two milliseconds. It has no name on the grid. Executors ask it over a
 socket pair each; whoever asked for a child is told when it ends, and when an asker is gone its children go too.
-When the process that started it is gone it ends everything it started and itself.
+When its owner is gone it ends everything it started and itself. The line to its owner is a socket pair where the owner
+started it on this machine, and a channel of an ssh connection where the owner is on another one.
 """
 
 from __future__ import annotations
@@ -37,6 +38,13 @@ OUTPUT_CHUNK = 65536
 SUBREAPER_AFTER_S = 0.02
 """Asked for when the first launches are done: loading what it takes would delay them."""
 
+OnClosed = Callable[[Link, str], None]
+OpenRoot = Callable[[Reactor, MessageReader, OnClosed], Link]
+"""Opens the line to the owner."""
+
+OpenEnd = Callable[[int], Descriptors]
+"""Gives what an executor is to have as the link to its upgrid, where that is behind a channel of the line."""
+
 RunChild = Callable[[dict[str, Any], socket.socket, socket.socket], NoReturn]
 """What a forked executor does: its spec, the socket to its upgrid, the socket to the supervisor."""
 
@@ -58,8 +66,9 @@ class Child:
 class Supervisor:
     """Owns the processes of one grid on one machine."""
 
-    def __init__(self, root: socket.socket, run_child: RunChild) -> None:
+    def __init__(self, open_root: OpenRoot, run_child: RunChild, open_end: OpenEnd | None = None) -> None:
         self._run_child = run_child
+        self._open_end = open_end
         self._reactor = Reactor()
         self._reader = MessageReader(self._on_message)
         self._children: dict[int, Child] = {}
@@ -67,13 +76,8 @@ class Supervisor:
         self._cookie = ""
         self._births = 0
         self._ends = False
-        self._root = self._add_link(root)
+        self._root = open_root(self._reactor, self._reader, self._on_link_closed)
         self._signals = self._watch_signals()
-
-    def _add_link(self, sock: socket.socket) -> Link:
-        link = Link(sock, self._reactor, self._reader, self._on_link_closed, passes_descriptors=True)
-        link.open()
-        return link
 
     def _watch_signals(self) -> tuple[int, int]:
         read_end, write_end = os.pipe()
@@ -107,6 +111,8 @@ class Supervisor:
         op = message["op"]
         if op == "fork" and len(descriptors) == 1:
             self._fork(link, message["token"], message["spec"], descriptors)
+        elif op == "fork" and link is self._root and self._open_end is not None:
+            self._fork(link, message["token"], message["spec"], self._open_end(message["channel"]))
         elif op == "settle":
             self._settle(link, message["token"])
         elif op == "begin" and link is self._root:
@@ -155,7 +161,8 @@ class Supervisor:
         ends.close()
         theirs.close()
         os.set_blocking(output_read, False)
-        child = Child(pid, token, asker, lifeline_write, output_read, self._add_link(mine))
+        channel = link_over_socket(mine, self._reactor, self._reader, self._on_link_closed)
+        child = Child(pid, token, asker, lifeline_write, output_read, channel)
         self._children[pid] = child
         self._reactor.watch(output_read, lambda mask: self._on_output(child))
         send_message(asker, {"op": "forked", "token": token, "pid": pid})
@@ -295,6 +302,13 @@ class Supervisor:
             if not leftovers:
                 return
             self._reactor.turn(0.01)
+
+
+def link_over_socket(sock: socket.socket, reactor: Reactor, reader: MessageReader, on_closed: OnClosed) -> Link:
+    """Open a line to a process of this machine."""
+    link = Link(sock, reactor, reader, on_closed, passes_descriptors=True)
+    link.open()
+    return link
 
 
 def _close_all_but(kept: set[int]) -> None:

@@ -40,6 +40,8 @@ DEFAULTS: dict[str, Any] = {
     "transport_implementation": "softgrid",
     "executor_maximum_shared_memory": None,
     "transfer_compression_level": 0,
+    "ssh_command": "ssh",
+    "ssh_accept_new_hosts": False,
 }
 """Every rule with its default; what each means stands in ``softgrid.Globals``."""
 
@@ -59,6 +61,12 @@ def _is_limit(value: object) -> bool:
     return value is None or (_is_maximum(value) and value >= 0)  # type: ignore[operator]
 
 
+def _is_command(value: object) -> bool:
+    if isinstance(value, str):
+        return bool(value.strip())
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(word, str) for word in value)
+
+
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "boolean": (lambda value: isinstance(value, bool), "True or False"),
     "limit": (_is_limit, "None (no limit) or an integer >= 0"),
@@ -70,12 +78,15 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "mapping": (lambda value: isinstance(value, Mapping), "a dictionary"),
     "level": (lambda value: type(value) is int and 0 <= value <= 9, "an integer from 0 (off) to 9 (smallest)"),
     "text": (lambda value: isinstance(value, str), "a string"),
+    "command": (_is_command, "a command line, or the list of its words"),
 }
 
 
 def _kind_of(key: str) -> str:
-    if "_allow_" in key:
+    if "_allow_" in key or key == "ssh_accept_new_hosts":
         return "boolean"
+    if key == "ssh_command":
+        return "command"
     if "_maximum_" in key:
         return "maximum" if key.endswith("workers") else "limit"
     if key.startswith(("timeout_", "transfer_collect_")):

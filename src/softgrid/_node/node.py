@@ -17,7 +17,7 @@ from softgrid._io.ports import reserve_port
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import SegmentPool, segment_limit
 from softgrid._io.threads import IdleThreads, Serial
-from softgrid._launch.local import SupervisorLine
+from softgrid._launch.local import LocalLine
 from softgrid._model.errors import Closed, SoftgridError
 from softgrid._model.names import GridName, NodeId
 from softgrid._model.roles import Role
@@ -108,7 +108,7 @@ class Node:
             spec.accepted,
             self._on_upgrid_lost,
         )
-        line = SupervisorLine(channel, self.reactor) if channel is not None else None
+        line = LocalLine(channel, self.reactor) if channel is not None else None
         self.launching = Launching(
             self.tree,
             self.switch,
@@ -412,9 +412,9 @@ class Node:
         self.membership.leaves = True
         self.reactor.abandon()
         self._port_socket.close()
+        self.launching.abandon()
         for link in self.links():
             link.abandon()
-        self.launching.abandon()
 
     def links(self) -> set[Link]:
         """The links to all neighbours."""
