@@ -71,7 +71,7 @@ def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket
     node.execution.after_run = node.logs.before_record = flush_printed
     os.register_at_fork(after_in_child=node.abandon)  # a fork of user code is not this executor
     _name_process(spec["role"])
-    node.adopt_uplink(uplink)
+    node.adopt_uplink(uplink, passes_descriptors=spec["passes_descriptors"])
     node.serve()
     os._exit(0)
 

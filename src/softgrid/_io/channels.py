@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import stat
 import struct
 import threading
 from collections import deque
@@ -61,6 +62,7 @@ class Carrier:
         self._out: deque[Any] = deque()
         self._waiting: deque[Channel] = deque()
         self._begun = self._writes = False
+        self._can_splice = hasattr(os, "splice") and stat.S_ISFIFO(os.fstat(read_fd).st_mode)
         self._ahead = memoryview(bytearray(read_ahead))
         self._start = self._end = 0
         self._current: Channel | None = None
@@ -246,14 +248,15 @@ class Carrier:
     def _take_data(self) -> bool:
         """Hand the channel what is there of its segment; what it does not want now is kept for it."""
         channel, before = self._current, self._remaining
-        if channel is not None:
+        if channel is None:
+            return self._skip()
+        if channel.wants_read and not channel.inbox:
             channel.on_ready(READ)
             if self._remaining < before or self.closed:
                 return not self.closed
-            if not channel.wants_read or channel.inbox:
-                return self._keep_for(channel)
-            return False
-        return self._skip()
+        if self._current is channel and (channel.inbox or not channel.wants_read):
+            return self._keep_for(channel)
+        return self._current is None
 
     def _keep_for(self, channel: Channel) -> bool:
         if channel.kept > WINDOW:
@@ -293,8 +296,12 @@ class Carrier:
 
         Gives how many; 0 when the connection has none or the socket takes none, -1 when the socket is broken.
         """
+        if self._start == self._end and not self._can_splice:
+            self._fill()
         ahead = min(self._remaining, self._end - self._start)
         try:
+            if not self._can_splice and not ahead:
+                return 0
             if ahead:
                 size = os.write(fd, self._ahead[self._start : self._start + ahead])
                 self._start += size

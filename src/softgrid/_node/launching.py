@@ -182,12 +182,14 @@ class Launching:
             step, reason = (error.step, error.reason) if isinstance(error, LaunchFailed) else ("rules", str(error))
             self._settle(spawn, _failed(step, reason))
             return
+        is_here = isinstance(line, LocalLine)
         spec = {
             "role": item["role"],
             "kwargs": item["kwargs"],
-            "path": item["path"] if isinstance(line, LocalLine) else None,
+            "path": item["path"] if is_here else None,
             "address": address,
-            "bind_host": self._bind_host if isinstance(line, LocalLine) else LOOPBACK,
+            "bind_host": self._bind_host if is_here else LOOPBACK,
+            "passes_descriptors": is_here,
             "rules": self._rules().as_dict(),
         }
         spawn.line = line

@@ -203,10 +203,14 @@ class Node:
 
     # -- joining and serving --------------------------------------------------------------------------------------
 
-    def adopt_uplink(self, sock: socket.socket) -> None:
+    def adopt_uplink(self, sock: socket.socket, *, passes_descriptors: bool) -> None:
         """Take a connected socket as the way up and ask for a place there."""
         link = Link(
-            sock, self.reactor, self.switch.on_readable, self.membership.on_link_closed, passes_descriptors=True
+            sock,
+            self.reactor,
+            self.switch.on_readable,
+            self.membership.on_link_closed,
+            passes_descriptors=passes_descriptors,
         )
         link.open()
         self.membership.ask_to_join(link, {"name": self.name, "cores": self.cores, "password": self.spec.password})
