@@ -92,11 +92,9 @@ def test_streams_do_not_mix_and_lose_nothing(both: Both) -> None:
         sent[id(end)] += data
         end.link.send(data)
         both.reactor.turn(0)
-    for here, there in pairs:
-        turn_until(both.reactor, lambda: len(there.received) == len(sent[id(here)]))
-        turn_until(both.reactor, lambda: len(here.received) == len(sent[id(there)]))
-        assert there.received == sent[id(here)]
-        assert here.received == sent[id(there)]
+    both_ways = [*pairs, *((there, here) for here, there in pairs)]
+    turn_until(both.reactor, lambda: all(len(to.received) == len(sent[id(by)]) for by, to in both_ways))
+    assert all(to.received == sent[id(by)] for by, to in both_ways)
 
 
 def test_a_channel_that_nobody_reads_holds_back_itself_only(both: Both) -> None:

@@ -156,7 +156,9 @@ def test_a_machine_that_prints_without_end(hosts: SshHosts, make_grid: MakeGrid)
 
 def test_what_start_up_files_print_is_passed_over(hosts: SshHosts, make_grid: MakeGrid) -> None:
     far = hosts.make("far")
-    (far.home / ".bashrc").write_text("echo WELCOME; printf 'no end of line'; head -c 3000 /dev/urandom; echo >&2 oops\n")
+    (far.home / ".bashrc").write_text(
+        "echo WELCOME; printf 'no end of line'; head -c 3000 /dev/urandom; echo >&2 oops\n"
+    )
     far.own_files = far.files()
     grid = make_grid(workers=0, rules=hosts.rules)
     statuses, successful, _ = grid.O.launch_worker("far", timeout=30)

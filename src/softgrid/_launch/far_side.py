@@ -14,6 +14,7 @@ from softgrid._io.descriptors import Descriptors
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
 from softgrid._launch.boot_there import READY
+from softgrid._launch.keeper import start_keeper
 from softgrid._launch.messages import MessageReader
 from softgrid._launch.relay import Relay
 from softgrid._launch.supervisor import OnClosed, RunChild, Supervisor
@@ -31,6 +32,7 @@ def supervise_for_owner(nonce: str, run_child: RunChild) -> None:
     """Supervise this machine until the connection that this process is at the end of is gone."""
     with contextlib.suppress(OSError):  # sshd makes what it runs the leader of a session
         os.setsid()
+    start_keeper(nonce)
     FarSide(nonce, run_child).serve()
 
 

@@ -1,7 +1,7 @@
 """An executor's line to a supervisor: ask for processes, be told how they fare.
 
-The same for the supervisor of this machine (``_launch.local``) and for those of others (``_launch.ssh``); they differ in
-what the line is, and in how the link to a new executor is made.
+The same for the supervisor of this machine (``_launch.local``) and for those of others (``_launch.ssh``): they differ
+in what the line is, and in how the link to a new executor is made.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class LocalLine(SupervisorLine):
         return link, {}, Descriptors(theirs.detach())
 
     def begin(self, path: list[str] | None, bundle: bytes) -> None:
-        """Give what it is made of, if need be, and say where executors look for modules and how they are found again."""
+        """Give what it is made of, if need be; say where executors look for modules and how they are found again."""
         if bundle:
             self._link.send(bundle)
         send_message(self._link, {"op": "begin", "path": path, "cookie": self.cookie})

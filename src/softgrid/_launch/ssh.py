@@ -49,8 +49,8 @@ _OPTIONS = (
     "RequestTTY=no",
 )
 _HOPELESS = {
-    "Host key verification failed": "its key is not the one that is known, or none is: connect once by hand, or set the "
-    "rule 'ssh_accept_new_hosts' for machines that were never seen",
+    "Host key verification failed": "its key is not the one that is known, or none is: connect once by hand, or set "
+    "the rule 'ssh_accept_new_hosts' for machines that were never seen",
     "Permission denied": "no key of yours opens that account without a prompt",
     "Could not resolve hostname": "no machine is known by that name",
     "Bad configuration option": "ssh does not understand its configuration",

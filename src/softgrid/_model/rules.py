@@ -7,6 +7,7 @@ every executor that is launched, so that nothing below ever looks at a global.
 from __future__ import annotations
 
 import copy
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -63,7 +64,10 @@ def _is_limit(value: object) -> bool:
 
 def _is_command(value: object) -> bool:
     if isinstance(value, str):
-        return bool(value.strip())
+        try:
+            return bool(shlex.split(value))
+        except ValueError:  # a quotation without an end
+            return False
     return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(word, str) for word in value)
 
 

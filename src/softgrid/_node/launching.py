@@ -288,8 +288,10 @@ class Launching:
             return
         spawn.is_given_up = True
         step = "join" if spawn.pid is not None else spawn.line.step if spawn.line is not None else "fork"
-        self._settle(spawn, _failed(step, "not done when the timeout of the launch passed"))
+        self._settle(spawn, _failed(step, f"not done on {spawn.item['address']} when the timeout of the launch passed"))
         self._kill(spawn)
+        if spawn.link is not None:
+            spawn.link.close("its launch was given up")
 
     # -- what became of them --------------------------------------------------------------------------------------
 
