@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from tests.system.grids import Traces
-from tests.system.watching import MARK, children_of, environment_of, wait_until
+from tests.system.watching import MARK, children_of, environment_of, parent_of, wait_until
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
@@ -109,6 +109,15 @@ class SshHost:
         """The processes of sshd that serve a connection."""
         return sorted(children_of(self.process.pid))
 
+    @property
+    def supervisor(self) -> int:
+        """The supervisor of the grid on this machine."""
+        (session,) = self.sessions()
+        processes = self.executors()
+        servers = {session, *children_of(session)} - set(processes)
+        (found,) = [pid for pid in processes if parent_of(pid) in servers]
+        return found
+
     def executors(self) -> list[int]:
         """The processes of a grid on this machine."""
         found = []
@@ -137,9 +146,9 @@ class SshHosts:
     def __init__(self, folder: Path, traces: Traces) -> None:
         if SSHD is None or shutil.which("ssh") is None:
             pytest.skip("openssh-server and openssh-client are not on this machine: 'make test' as root installs them")
-        self.folder = folder / "ssh"
+        self.folder = folder / f"ssh{len(list(folder.glob('ssh*')))}"
         self.folder.mkdir()
-        self._traces = traces
+        self.traces = traces
         self._client_key = make_key(self.folder / "id")
         self.config = self.folder / "config"
         self.known = self.folder / "known_hosts"
@@ -165,7 +174,7 @@ class SshHosts:
     def make(self, name: str, python: str | None = "", *, sshd: str = "", is_known: bool = True) -> SshHost:
         """Make a machine that the client calls *name*, with that version of Python ('': this one; None: none)."""
         executable = None if python is None else find_python(python or ".".join(map(str, sys.version_info[:2])))
-        host = SshHost(self.folder / name, name, self._client_key, self._traces, executable, sshd)
+        host = SshHost(self.folder / name, name, self._client_key, self.traces, executable, sshd)
         self.hosts.append(host)
         self.know(name, host.port, host.key if is_known else None)
         return host

@@ -51,6 +51,7 @@ class Membership:
         self.on_welcome: Callable[[], None] = lambda: None
         self.on_turned_away: Callable[[str], None] = lambda reason: None
         self.on_lost: Callable[[list[Member[Link]], str, bool], None] = lambda gone, reason, is_orderly: None
+        self.on_forgotten: Callable[[set[int]], None] = lambda gone: None
         self.leaves = False
         control.notices.update(
             join=self._on_join,
@@ -199,6 +200,7 @@ class Membership:
     def _forget(self, gone_ids: set[int]) -> None:
         self._switch.forget_sources(gone_ids)
         self._transfers.on_gone(gone_ids, self._departure)
+        self.on_forgotten(gone_ids)
         for gone in gone_ids:
             self._logs.forget(gone)
 

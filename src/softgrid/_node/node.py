@@ -34,6 +34,7 @@ from softgrid._node.relaunching import Relaunching
 from softgrid._node.statistics import Statistics
 from softgrid._node.switch import Switch
 from softgrid._node.transfers import Failed, Transfers, TransferSpec
+from softgrid._node.translations import Translations
 from softgrid._state.tree import Tree
 from softgrid._util.cores import own_cores
 from softgrid._wire.control import Message, decode_control, encode_control
@@ -136,8 +137,12 @@ class Node:
             on_options=self.fanout.on_options,
         )
         self.execution.ask_for = self._ask_for_function  # type: ignore[method-assign]
+        self.translations = Translations(self._ask_for_source, self.execution.accept, self.execution.refuse)
+        self.execution.translate = self.translations.translate  # type: ignore[method-assign]
+        self.membership.on_forgotten = self.translations.forget
         self.fanout.accept = self.execution.accept
         self.control.notices.update(want_function=self._on_want_function, function=self._on_function)
+        self.control.notices.update(want_source=self._on_want_source, source=self._on_source)
         self.control.methods["statistics"] = lambda message, source, answer: answer(self.statistics().as_dict())
         self.control.methods["locate"] = self._on_locate
         self.control.methods["settle"] = self._on_settle
@@ -272,6 +277,23 @@ class Node:
         body = message.get("body")
         digest = bytes.fromhex(control_field(message, "digest", str))
         self.execution.on_function(source, digest, bytes.fromhex(body) if isinstance(body, str) else b"")
+
+    def _ask_for_source(self, source: int, digest: bytes) -> None:
+        self.control.tell_id(source, {"op": "want_source", "digest": digest.hex()})
+
+    def _on_want_source(self, link: Any, message: Message, source: int) -> None:
+        digest = bytes.fromhex(control_field(message, "digest", str))
+        answer = {"op": "source", "digest": digest.hex()}
+        try:
+            answer["body"] = self.transfers.encoder.portable_function(digest).hex()
+        except SoftgridError as error:
+            answer["reason"] = str(error)
+        self.control.tell_id(source, answer)
+
+    def _on_source(self, link: Any, message: Message, source: int) -> None:
+        digest, body = bytes.fromhex(control_field(message, "digest", str)), message.get("body")
+        found = bytes.fromhex(body) if isinstance(body, str) else b""
+        self.translations.on_translated(source, digest, found, str(message.get("reason")))
 
     def _on_locate(self, message: Message, source: int, answer: Callable[[Message], None]) -> None:
         name = control_field(message, "name", str)
