@@ -72,12 +72,13 @@ def test_a_router_on_a_gateway_launches_where_only_the_gateway_reaches(hosts: Ss
     gate = hosts.make("gate")
     behind = SshHosts(hosts.folder, hosts.traces)
     inner = behind.make("inner")
+    once = {"executorKwargs": {"relaunch": False}}
     try:
         rules = {**hosts.rules, "overload_machine_rules": {"gate": behind.rules}}
         grid = make_grid(workers=0, rules=rules)
-        (router,) = launch(grid, "Router", "gate")
-        (manager,) = launch(grid, "Manager", "inner", upgridUniqueName=router)
-        workers = launch(grid, "Worker", ["inner"] * 2, upgridUniqueName=manager)
+        (router,) = launch(grid, "Router", "gate", **once)
+        (manager,) = launch(grid, "Manager", "inner", upgridUniqueName=router, **once)
+        workers = launch(grid, "Worker", ["inner"] * 2, upgridUniqueName=manager, **once)
         assert len(gate.sessions()) == len(inner.sessions()) == 1
         assert grid.call("lambda: __import__('os').environ['HOME']", to=workers) == [str(inner.home)] * 2
         large = os.urandom(1 << 20) * 3
