@@ -40,7 +40,7 @@ GOOD: list[tuple[str, Any]] = [
     *(("executor_maximum_shared_memory", value) for value in (None, 0, 1 << 30)),
     *(("transfer_compression_level", value) for value in (0, 1, 9)),
     *(("ssh_command", value) for value in ("ssh", "ssh -F 'my config'", ["ssh", "-v"])),
-    *(("ssh_accept_new_hosts", value) for value in (True, False)),
+    *((key, value) for key in ("ssh_accept_new_hosts", "fetch_modules") for value in (True, False)),
 ]
 
 
@@ -66,7 +66,7 @@ BAD: list[tuple[str, Any]] = [
     *(("executor_maximum_shared_memory", value) for value in (-1, 0.5, "1 GB", True)),
     *(("transfer_compression_level", value) for value in (-1, 10, None, True, 1.0)),
     *(("ssh_command", value) for value in (None, "", " ", [], ["ssh", 1], 5, "ssh 'no end")),
-    *(("ssh_accept_new_hosts", value) for value in (None, 0, "yes")),
+    *((key, value) for key in ("ssh_accept_new_hosts", "fetch_modules") for value in (None, 0, "yes")),
 ]
 
 

@@ -69,6 +69,8 @@ def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket
             stream.flush_record()
 
     node.execution.after_run = node.logs.before_record = flush_printed
+    if spec["path"] is None and node.rules.for_machine(spec["address"])["fetch_modules"]:
+        node.modules.serve_imports()
     os.register_at_fork(after_in_child=node.abandon)  # a fork of user code is not this executor
     _name_process(spec["role"])
     node.adopt_uplink(uplink, passes_descriptors=spec["passes_descriptors"])

@@ -43,6 +43,7 @@ DEFAULTS: dict[str, Any] = {
     "transfer_compression_level": 0,
     "ssh_command": "ssh",
     "ssh_accept_new_hosts": False,
+    "fetch_modules": True,
 }
 """Every rule with its default; what each means stands in ``softgrid.Globals``."""
 
@@ -87,7 +88,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _kind_of(key: str) -> str:
-    if "_allow_" in key or key == "ssh_accept_new_hosts":
+    if "_allow_" in key or key in ("ssh_accept_new_hosts", "fetch_modules"):
         return "boolean"
     if key == "ssh_command":
         return "command"

@@ -30,6 +30,7 @@ from softgrid._node.functions import FunctionTable
 from softgrid._node.launching import Launching
 from softgrid._node.logs import QUIET_TYPES, Logs, Sink
 from softgrid._node.membership import Membership
+from softgrid._node.modules import Modules
 from softgrid._node.relaunching import Relaunching
 from softgrid._node.statistics import Statistics
 from softgrid._node.switch import Switch
@@ -124,6 +125,7 @@ class Node:
             line,
         )
         self._relaunching = self._relaunch_what_is_lost() if spec.role == "orchestrator" else None
+        self.modules = Modules(self.tree, self.control, self.reactor, self._on_bug)
         self.functions = FunctionTable(owner, spec.methods, spec.prompt_methods)
         self.fanout = FanOut(self.tree, self.switch, self.functions)
         self.execution = Execution(
@@ -429,6 +431,7 @@ class Node:
         for link in self.links():
             link.close("left the grid")
         self.execution.work.set()
+        self.modules.close()
         self.segments.close()
         self.reactor.close()
 
