@@ -252,8 +252,8 @@ class Carrier:
             return self._skip()
         if channel.wants_read and not channel.inbox:
             channel.on_ready(READ)
-            if self._remaining < before or self.closed:
-                return not self.closed
+            if self._remaining < before or self.closed:  # the rest, if it is there, is told of by the next turn
+                return not self.closed and (not self._remaining or self._end > self._start)
         if self._current is channel and (channel.inbox or not channel.wants_read):
             return self._keep_for(channel)
         return self._current is None

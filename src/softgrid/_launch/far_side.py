@@ -59,7 +59,8 @@ class FarSide:
         with contextlib.suppress(OSError, ImportError):
             import fcntl
 
-            fcntl.fcntl(read_fd, _F_SETPIPE_SZ, PIPE_SIZE)
+            for fd in (read_fd, write_fd):
+                fcntl.fcntl(fd, _F_SETPIPE_SZ, PIPE_SIZE)
         os.write(write_fd, said.encode())
         self._reactor = reactor
         self._carrier = Carrier(read_fd, write_fd, reactor, lambda reason: None, read_ahead=READ_AHEAD)

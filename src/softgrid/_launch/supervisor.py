@@ -69,7 +69,7 @@ class Supervisor:
     def __init__(self, open_root: OpenRoot, run_child: RunChild, open_end: OpenEnd | None = None) -> None:
         self._run_child = run_child
         self._open_end = open_end
-        self._reactor = Reactor()
+        self._reactor = Reactor(may_spin=False)
         self._reader = MessageReader(self._on_message)
         self._children: dict[int, Child] = {}
         self._adopted: set[int] = set()

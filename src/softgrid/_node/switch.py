@@ -243,7 +243,7 @@ class Switch:
         if flags & MORE or assembler is not None:
             if assembler is None:
                 assembler = self._assemblers[link] = Assembler()
-            whole = assembler.add(source, message_id, flags, bytes(body))
+            whole = assembler.add(source, message_id, flags, body)
             if not len(assembler):
                 del self._assemblers[link]
             if whole is None:

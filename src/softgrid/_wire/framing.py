@@ -171,15 +171,15 @@ class Assembler:
     def __init__(self) -> None:
         self._partial: dict[tuple[int, int], bytearray] = {}
 
-    def add(self, source: int, message_id: int, flags: int, body: bytes | bytearray) -> bytes | bytearray | None:
-        """Take a frame's body; give the whole message when it is complete."""
-        if not flags & MORE and not self._partial:
-            return body
+    def add(
+        self, source: int, message_id: int, flags: int, body: bytes | bytearray | memoryview
+    ) -> bytes | bytearray | None:
+        """Take a frame's body, which may be reused afterwards; give the whole message when it is complete."""
         key = (source, message_id)
         partial = self._partial.get(key)
         if partial is None:
             if not flags & MORE:
-                return body
+                return bytes(body)
             self._partial[key] = bytearray(body)
             return None
         partial += body
