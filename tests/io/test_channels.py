@@ -81,6 +81,14 @@ def test_what_is_sent_before_the_beginning_waits(both: Both) -> None:
     turn_until(both.reactor, lambda: there.received == b"early")
 
 
+def test_a_channel_that_is_closed_before_the_beginning_holds_up_no_other(both: Both) -> None:
+    End(both.here, 1).link.close()
+    here, there = End(both.here, 2), End(both.there, 2)
+    here.link.send(b"early")
+    both.begin()
+    turn_until(both.reactor, lambda: there.received == b"early")
+
+
 def test_streams_do_not_mix_and_lose_nothing(both: Both) -> None:
     chance = random.Random(1)
     both.begin()

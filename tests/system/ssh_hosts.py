@@ -20,7 +20,8 @@ import pytest
 from tests.system.grids import Traces
 from tests.system.watching import MARK, children_of, environment_of, parent_of, wait_until
 
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/sbin"
+SSHD = shutil.which("sshd", path=_PATH)
 
 
 def find_python(version: str) -> str:
@@ -48,10 +49,75 @@ def make_bare_python(folder: Path, executable: str) -> Path:
     return folder / "bin"
 
 
-class SshHost:
-    """One machine."""
+class Namespace:
+    """A network of its own, joined to this one by a cable; whatever comes in or goes out there must be ssh."""
 
-    def __init__(self, folder: Path, name: str, client_key: str, traces: Traces, python: str | None, sshd: str) -> None:
+    def __init__(self) -> None:
+        tools = [shutil.which(tool, path=_PATH) for tool in ("ip", "nft")]
+        if os.getuid() or None in tools:
+            pytest.skip("making networks takes root, iproute2 and nftables: the other tests go over loopback")
+        number = os.getpid() % 16384
+        self.name, self._cable = f"softgrid{number}", f"sg{number}"
+        net = f"10.213.{number // 64}.{number % 64 * 4}".rpartition(".")
+        near, self.address = (f"{net[0]}.{int(net[2]) + index}" for index in (1, 2))
+        self._ip("netns", "add", self.name)
+        try:
+            self._ip("link", "add", self._cable, "type", "veth", "peer", "name", "far", "netns", self.name)
+            self._ip("addr", "add", f"{near}/30", "dev", self._cable)
+            self._ip("link", "set", self._cable, "up")
+            for device in ("lo", "far"):
+                self._ip("-n", self.name, "link", "set", device, "up")
+            self._ip("-n", self.name, "addr", "add", f"{self.address}/30", "dev", "far")
+        except subprocess.CalledProcessError as error:
+            self.close()
+            pytest.skip(f"networks cannot be made here: {error.stderr}")
+
+    @property
+    def command(self) -> list[str]:
+        """What runs a command there."""
+        return ["ip", "netns", "exec", self.name]
+
+    def allow_only(self, port: int) -> None:
+        """Drop all that is not for or from *port* there, but what it says to itself."""
+        rules = "table inet only {\n"
+        for chain, device, which in (("input", "iifname", "dport"), ("output", "oifname", "sport")):
+            rules += f"chain {chain} {{\ntype filter hook {chain} priority 0; policy drop;\n"
+            rules += f"{device} lo accept\ntcp {which} {port} accept\n}}\n"
+        done = subprocess.run([*self.command, "nft", f"{rules}}}\n"], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"packets cannot be filtered here: {done.stderr}")
+
+    def cut(self) -> None:
+        """Pull the cable out."""
+        self._ip("-n", self.name, "link", "set", "far", "down")
+
+    def heal(self) -> None:
+        """Put the cable in again."""
+        self._ip("-n", self.name, "link", "set", "far", "up")
+
+    def close(self) -> None:
+        """Take the network away."""
+        self._ip("netns", "del", self.name)
+
+    @staticmethod
+    def _ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+class SshHost:
+    """One machine, on loopback or in a network of its own."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        client_key: str,
+        traces: Traces,
+        python: str | None,
+        sshd: str,
+        namespace: Namespace | None = None,
+    ) -> None:
+        self.address = namespace.address if namespace is not None else "127.0.0.1"
         self.name = name
         self.folder = folder
         self.own_files: list[str] = []
@@ -74,14 +140,16 @@ class SshHost:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        if namespace is not None:
+            namespace.allow_only(self.port)
         config = folder / "sshd_config"
         config.write_text(
-            f"ListenAddress 127.0.0.1:{self.port}\nHostKey {folder}/host_key\nPidFile none\n"
+            f"ListenAddress {self.address}:{self.port}\nHostKey {folder}/host_key\nPidFile none\n"
             f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\nPrintMotd no\n"
             f"SetEnv {' '.join(shlex.quote(f'{key}={value}') for key, value in environment.items())}\n{sshd}\n"
         )
         self._log = open(folder / "sshd.log", "w")  # noqa: SIM115  (as long as the process)
-        command = [str(SSHD), "-D", "-e", "-f", str(config)]
+        command = [*(namespace.command if namespace is not None else []), str(SSHD), "-D", "-e", "-f", str(config)]
         self.process = subprocess.Popen(command, stderr=self._log, stdin=subprocess.DEVNULL)
         wait_until(self._answers, what=f"sshd of {name} listens: {self.log}")
 
@@ -93,7 +161,7 @@ class SshHost:
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.log
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.address, self.port)) == 0
 
     @property
     def log(self) -> str:
@@ -171,17 +239,25 @@ class SshHosts:
         with open(self.config, "a") as file:
             file.write(f"Host {name}\n{options}\n")
 
-    def make(self, name: str, python: str | None = "", *, sshd: str = "", is_known: bool = True) -> SshHost:
+    def make(
+        self,
+        name: str,
+        python: str | None = "",
+        *,
+        sshd: str = "",
+        is_known: bool = True,
+        namespace: Namespace | None = None,
+    ) -> SshHost:
         """Make a machine that the client calls *name*, with that version of Python ('': this one; None: none)."""
         executable = None if python is None else find_python(python or ".".join(map(str, sys.version_info[:2])))
-        host = SshHost(self.folder / name, name, self._client_key, self.traces, executable, sshd)
+        host = SshHost(self.folder / name, name, self._client_key, self.traces, executable, sshd, namespace)
         self.hosts.append(host)
-        self.know(name, host.port, host.key if is_known else None)
+        self.know(name, host.port, host.key if is_known else None, address=host.address)
         return host
 
-    def know(self, name: str, port: int, key: str | None, options: str = "") -> None:
+    def know(self, name: str, port: int, key: str | None, address: str = "127.0.0.1") -> None:
         """Tell the client of a machine, and of its key unless it is None."""
-        self._add(name, f"HostName 127.0.0.1\nPort {port}\nHostKeyAlias {name}\n{options}")
+        self._add(name, f"HostName {address}\nPort {port}\nHostKeyAlias {name}")
         if key is not None:
             with open(self.known, "a") as file:
                 file.write(f"{name} {key}\n")

@@ -74,8 +74,10 @@ class Carrier:
         """Start to send and to read; *received* was read from the connection already."""
         self._ahead[: len(received)] = received
         self._end = len(received)
-        self._begun = True
         self._reactor.watch(self._read_fd, self._on_ready)
+        with self._lock:
+            self._begun = True
+            self._ask_to_write()
         self._let_in()
         if received:
             self._take_segments()
@@ -139,6 +141,9 @@ class Carrier:
             if sent < len(piece):
                 self._out.append(bytes(memoryview(piece)[sent:]) if sent or not isinstance(piece, bytes) else piece)
             sent = max(0, sent - len(piece))
+        self._ask_to_write()
+
+    def _ask_to_write(self) -> None:
         if self._out and self._begun and not self._writes:
             self._writes = True
             if self._write_fd == self._read_fd:
