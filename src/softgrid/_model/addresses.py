@@ -11,8 +11,8 @@ from typing import NamedTuple
 from softgrid._model.errors import BadArgument
 
 _ADDRESS = re.compile(
-    r"(?P<scheme>ssh://)?(?:(?P<user>[^@]+)@)?"
-    r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[^@\[\]/]+?))"
+    r"(?P<scheme>ssh://)?(?:(?P<user>.+)@)?"
+    r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[^@\[\]/:]+))"
     r"(?::(?P<port>[0-9]{1,5}))?/?",
     re.ASCII,
 )
