@@ -50,7 +50,7 @@ BAD = [
     "@node1",
     "é",
 ]
-BAD += ["node1:0", "node1:65536", "node1:x", "[node1", "[::1", "::1]", "-x@node1", "a'b@node1"]
+BAD += ["é", "node1:0", "node1:65536", "node1:x", "[node1", "[::1", "::1]", "-x@node1", "a'b@node1"]
 
 
 @pytest.mark.parametrize("text", [*BAD, None, 5, b"node1"])

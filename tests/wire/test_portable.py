@@ -42,6 +42,8 @@ SCRIPTS = {
         2,
     ),
     "nested functions": ("def f(x):\n    g = lambda y: y + x\n    return [g(i) for i in range(3)]", [1, 2, 3]),
+    "lambda with a generator": ("f = lambda x: [0, *(y for y in [x])]", [0, 1]),
+    "class inside": ("def f(x):\n    class A:\n        def m(self):\n            return x\n    return A().m()", 1),
     "annotations of the future": ("from __future__ import annotations\ndef f(x: Nowhere) -> Nothing:\n    return x", 1),
     "keyword only": ("def f(x, *, k=4):\n    return x + k", 5),
     "global value": ("K = {'a': [1, 2]}\ndef f(x):\n    return K['a'][x]", 2),

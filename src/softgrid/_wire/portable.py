@@ -129,7 +129,7 @@ def _gives(source: _Source, code: types.CodeType) -> bool:
 
 def _likeness(code: types.CodeType) -> tuple[Any, ...]:
     """What two code objects have in common that do the same, wherever they stand."""
-    constants = [_likeness(each) if isinstance(each, types.CodeType) else (type(each), each) for each in code.co_consts]
+    constants = [_likeness(each) if isinstance(each, types.CodeType) else _kind_of(each) for each in code.co_consts]
     return (
         code.co_code,
         repr(constants),
@@ -139,6 +139,13 @@ def _likeness(code: types.CodeType) -> tuple[Any, ...]:
         code.co_cellvars,
         (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & ~_NESTED),
     )
+
+
+def _kind_of(constant: Any) -> tuple[Any, ...]:
+    """Give a constant so that equal ones of other types differ, and qualified names do not tell where they stand."""
+    if isinstance(constant, str):
+        constant = constant.rpartition("<locals>.")[2]
+    return type(constant), constant
 
 
 def _codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
