@@ -69,9 +69,9 @@ clean: ## remove everything that these commands made
 	    .import_linter_cache .hypothesis
 	find src tests benchmarks docs examples -name __pycache__ -prune -exec rm -rf {} +
 
-# What the tests need from the operating system is installed here.  So far: nothing.
+# What the tests need from the operating system (a real sshd) is installed here, where that is possible.
 system-packages:
-	@:
+	@tools/install-packages
 
 # One stamp per environment and purpose.  An environment that works is kept, also one made by hand.
 $(VENV)/.made:

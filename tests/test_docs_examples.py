@@ -9,12 +9,18 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tests.system.grids import Traces
+from tests.system.ssh_hosts import SshHosts
+from tests.system.watching import wait_until
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -45,21 +51,50 @@ EXAMPLES = [
 ]
 
 
+MACHINES = ("node1", "node2", "gateway", "inner1", "inner2")
+"""Names that examples may give to machines; those that one does are there while it runs, over ssh only."""
+
+HEADLESS = {"MPLBACKEND": "Agg"}
+"""A window would wait to be closed."""
+
+
+@contextmanager
+def machines_of(example: Example, folder: Path) -> Iterator[dict[str, str]]:
+    """Make the machines that an example mentions; gives the environment in which ``ssh`` finds them."""
+    names = [name for name in MACHINES if f'"{name}"' in example.code]
+    if not names:
+        yield {**os.environ, **HEADLESS}
+        return
+    hosts = SshHosts(folder, Traces(folder))
+    try:
+        wrappers = [folder / "bin", *(hosts.make(name).bin for name in names)]
+        wrappers[0].mkdir()
+        for wrapper in wrappers:
+            (wrapper / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {hosts.config} "$@"\n')
+            (wrapper / "ssh").chmod(0o755)
+        yield {**os.environ, **HEADLESS, "PATH": f"{wrappers[0]}:{os.environ['PATH']}"}
+        for host in hosts.hosts:
+            wait_until(lambda host=host: not host.executors(), what=f"no process is left on {host.name}")  # type: ignore[misc]
+    finally:
+        hosts.close()
+
+
 @pytest.mark.system
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.place)
 def test_an_example_of_the_documentation_runs_as_printed(example: Example, tmp_path: Path) -> None:
     script = tmp_path / "example.py"
     script.write_text(example.code, encoding="utf-8")
-    run = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
-        cwd=tmp_path,
-        env={**os.environ, "MPLBACKEND": "Agg"},  # a window would wait to be closed
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    with machines_of(example, tmp_path) as environment:
+        run = subprocess.run(
+            [sys.executable, "-W", "error", str(script)],
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
     assert run.returncode == 0, f"{example.place}\n{run.stdout}{run.stderr}"
     if example.output is not None:
         matches = doctest.OutputChecker().check_output(example.output, run.stdout, doctest.ELLIPSIS)

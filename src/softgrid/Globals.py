@@ -19,6 +19,11 @@ making the Orchestrator. Each rule:
     transport_implementation                        'softgrid'
     transfer_compression_level                      0: as it is, or 1 (fast) to 9 (small): large messages to and from
                                                     other machines are compressed, which pays on slow links
+    ssh_command                                     what executors of a machine reach others with: a command line or the
+                                                    list of its words, e.g. ['ssh', '-F', 'my_ssh_config']
+    ssh_accept_new_hosts                            whether the host key of a machine that was never seen is accepted
+    fetch_modules                                   whether executors of other machines import what is missing there
+                                                    from the orchestrator's, where it is there as source
     executor_maximum_shared_memory                  bytes in which an executor passes large values on without a copy;
                                                     None: a quarter of the machine's memory, 0: none, they are streamed
 

@@ -39,6 +39,8 @@ GOOD: list[tuple[str, Any]] = [
     ("transport_implementation", "softgrid"),
     *(("executor_maximum_shared_memory", value) for value in (None, 0, 1 << 30)),
     *(("transfer_compression_level", value) for value in (0, 1, 9)),
+    *(("ssh_command", value) for value in ("ssh", "ssh -F 'my config'", ["ssh", "-v"])),
+    *((key, value) for key in ("ssh_accept_new_hosts", "fetch_modules") for value in (True, False)),
 ]
 
 
@@ -63,6 +65,8 @@ BAD: list[tuple[str, Any]] = [
     ("transport_implementation", None),
     *(("executor_maximum_shared_memory", value) for value in (-1, 0.5, "1 GB", True)),
     *(("transfer_compression_level", value) for value in (-1, 10, None, True, 1.0)),
+    *(("ssh_command", value) for value in (None, "", " ", [], ["ssh", 1], 5, "ssh 'no end")),
+    *((key, value) for key in ("ssh_accept_new_hosts", "fetch_modules") for value in (None, 0, "yes")),
 ]
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from tests.system.grids import ANY_NUMBER, Grid, MakeGrid, Scripts, Traces
-from tests.system.watching import COOKIE, processes_with
+from tests.system.ssh_hosts import SshHosts
+from tests.system.watching import COOKIE, processes_with, wait_until
 
 from softgrid import Orchestrator
 
@@ -83,3 +84,16 @@ def scripts(tmp_path: Path, traces: Traces) -> Iterator[Scripts]:
         if running.process.poll() is None:
             running.process.kill()
             running.process.wait()
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, traces: Traces) -> Iterator[SshHosts]:
+    """Makes machines that are reached over ssh: ``hosts.make('far')``; nothing may be left on them."""
+    made = SshHosts(tmp_path, traces)
+    yield made
+    try:
+        for host in made.hosts:
+            wait_until(lambda host=host: not host.executors(), what=f"no process is left on {host.name}")
+            assert host.files() == host.own_files
+    finally:
+        made.close()

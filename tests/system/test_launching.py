@@ -347,7 +347,7 @@ def test_an_upgrid_that_is_not_there_is_named(make_grid: MakeGrid) -> None:
     assert grid.managers[0] in statuses[0].error
 
 
-def test_an_address_elsewhere_is_refused_clearly_until_there_is_ssh(make_grid: MakeGrid) -> None:
+def test_an_address_that_nobody_answers_at_is_named(make_grid: MakeGrid) -> None:
     grid = make_grid()
     statuses, successful, _ = grid.O.launch_worker("198.51.100.7", timeout=3, retry=0)
     assert successful == []

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from softgrid._api import birth
 from softgrid._api.executors import Manager, Router, Worker
-from softgrid._launch.supervisor import Supervisor
+from softgrid._launch.supervisor import Supervisor, link_over_socket
 from softgrid._node.printing import RelayedStream
 from softgrid._wire.control import encode_control
 from softgrid._wire.framing import Kind, frame
@@ -28,7 +28,17 @@ def supervise(descriptor: int) -> None:
     import softgrid._node.stores  # noqa: F401  (so is this)
 
     os.setsid()
-    Supervisor(socket.socket(fileno=descriptor), become_executor).run()
+    root = socket.socket(fileno=descriptor)
+    Supervisor(lambda *how: link_over_socket(root, *how), become_executor).run()
+
+
+def supervise_from_afar(nonce: str) -> None:
+    """Be the supervisor of this machine for a process on another one, over standard input and output."""
+    import cloudpickle  # noqa: F401
+
+    from softgrid._launch.far_side import supervise_for_owner
+
+    supervise_for_owner(nonce, become_executor)
 
 
 def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket.socket) -> NoReturn:
@@ -62,9 +72,11 @@ def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket
             stream.flush_record()
 
     node.execution.after_run = node.logs.before_record = flush_printed
+    if spec["path"] is None and node.rules.for_machine(spec["address"])["fetch_modules"]:
+        node.modules.serve_imports()
     os.register_at_fork(after_in_child=node.abandon)  # a fork of user code is not this executor
     _name_process(spec["role"])
-    node.adopt_uplink(uplink)
+    node.adopt_uplink(uplink, passes_descriptors=spec["passes_descriptors"])
     node.serve()
     os._exit(0)
 

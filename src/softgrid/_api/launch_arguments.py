@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from softgrid._io.ports import is_local
+from softgrid._model.addresses import parse_address
 from softgrid._model.errors import BadArgument
 from softgrid._model.names import check_given_name, parse_name
 from softgrid._model.roles import parse_role
@@ -58,6 +60,7 @@ def _widen(parameter: str, value: Any, count: int) -> list[Any]:
 def _check_item(item: Item) -> None:
     if not isinstance(item["executorAddress"], str) or not item["executorAddress"]:
         raise BadArgument("executorAddress", item["executorAddress"], "an address or a list of addresses")
+    parse_address(item["executorAddress"])
     parse_role(item["executorType"])
     parse_name(item["upgridUniqueName"], "upgridUniqueName")
     for parameter in ("machineUser", "machineExecutable"):
@@ -91,7 +94,7 @@ def as_message(item: Item, accepted: Callable[[str], frozenset[str]]) -> Message
             "values of plain types: text, numbers, booleans, lists, dictionaries",
         ) from None
     executable = item["machineExecutable"]
-    if executable is not None and os.sep in executable:
+    if executable is not None and os.sep in executable and is_local(item["executorAddress"]):
         executable = os.path.abspath(executable)
     return {
         "role": role,

@@ -11,6 +11,7 @@ import select
 import signal
 from collections.abc import Iterable
 from time import monotonic, sleep
+from typing import Any
 
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.lifeline import kill_group
@@ -20,17 +21,21 @@ LAST_BREATH_S = 0.2
 
 
 class Process:
-    """A child process; raises OSError when it cannot be started."""
+    """A child process; raises OSError when it cannot be started.
 
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+    With *stdio* it talks over that descriptor, only its errors are kept, and Ctrl-C at a terminal does not reach it.
+    """
+
+    def __init__(self, command: list[str], environment: dict[str, str], stdio: int | None = None) -> None:
         self._output = Descriptors(_open_memory())
         output = self._output.numbers[0]
         actions = [
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, output, 1),
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0) if stdio is None else (os.POSIX_SPAWN_DUP2, stdio, 0),
+            (os.POSIX_SPAWN_DUP2, output if stdio is None else stdio, 1),
             (os.POSIX_SPAWN_DUP2, output, 2),
         ]
-        self.pid = os.posix_spawnp(command[0], command, environment, file_actions=actions)
+        group: dict[str, Any] = {} if stdio is None else {"setpgroup": 0}
+        self.pid = os.posix_spawnp(command[0], command, environment, file_actions=actions, **group)
         self._status: int | None = None
 
     def _reap(self, deadline: float) -> bool:

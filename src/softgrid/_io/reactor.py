@@ -102,7 +102,7 @@ def _print_bug(error: BaseException) -> None:
 class Reactor:
     """One per process."""
 
-    def __init__(self, on_bug: Callable[[BaseException], None] = _print_bug) -> None:
+    def __init__(self, on_bug: Callable[[BaseException], None] = _print_bug, *, may_spin: bool = True) -> None:
         self._poller = open_poller()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._masks: dict[int, int] = {}
@@ -123,7 +123,7 @@ class Reactor:
         self._shielded = False
         self._was_busy = False
         self._spin_credit = 0
-        self._may_spin = own_cores() > 1
+        self._may_spin = may_spin and own_cores() > 1
         self._interrupted = False
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)

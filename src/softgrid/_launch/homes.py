@@ -25,6 +25,11 @@ def new_home(parent: str | None) -> str:
     return os.path.join(parent or temporary_parent(), _PREFIX + os.urandom(8).hex())
 
 
+def machine_home(cookie: str) -> str:
+    """Give the path for the home of the supervisor of a machine that nobody's home is on."""
+    return os.path.join(temporary_parent(), _PREFIX + cookie[:16])
+
+
 class Homes:
     """The homes of the executors that one supervisor forks: in *folder*, or where an executor was told to have it.
 

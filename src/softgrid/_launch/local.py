@@ -9,10 +9,8 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.lifeline import kill_group, processes_with
@@ -21,9 +19,10 @@ from softgrid._io.process import Process, await_gone
 from softgrid._io.reactor import Reactor
 from softgrid._launch.bundle import boot, carried_importer
 from softgrid._launch.homes import Homes
+from softgrid._launch.line import OnClosed, OnReadable, SupervisorLine
 from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._model.errors import LaunchFailed
-from softgrid._wire.control import Message, field
+from softgrid._wire.control import Message
 
 if TYPE_CHECKING:
     from softgrid._launch.bundle_importer import BundleImporter
@@ -41,13 +40,11 @@ supervise({descriptor})
 """
 _RECEIVED = "__import__('socket').socket(fileno=os.dup({0})).recv({1}, __import__('socket').MSG_WAITALL)"
 
-OnEvent = Callable[[Message], None]
-
 DYING_S = 2.0
 
 
-class SupervisorLine:
-    """Requests to one supervisor, and its news by token."""
+class LocalLine(SupervisorLine):
+    """The line to the supervisor of this machine: a socket pair, which passes descriptors."""
 
     def __init__(
         self,
@@ -58,42 +55,35 @@ class SupervisorLine:
         cookie: str = "",
         homes: Homes | None = None,
     ) -> None:
+        super().__init__()
+        self._reactor = reactor
         self._process = process
-        self._cookie = cookie
+        self.cookie = cookie
         self._homes = homes
         self._forked: set[int] = set()
         self._ends = False
-        self._tokens = count(1)
-        self._listeners: dict[int, OnEvent] = {}
         self._link = Link(sock, reactor, MessageReader(self._on_message), self._on_closed, passes_descriptors=True)
         self._link.open()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the supervisor can be asked."""
-        return not self._link.closed
+    def _open_end(self, on_readable: OnReadable, on_closed: OnClosed) -> tuple[Link, Message, Descriptors | None]:
+        mine, theirs = socket.socketpair()
+        link = Link(mine, self._reactor, on_readable, on_closed, passes_descriptors=True)
+        return link, {}, Descriptors(theirs.detach())
 
-    def fork(self, spec: dict[str, Any], link_end: socket.socket, on_event: OnEvent) -> int:
-        """Ask for an executor whose link to its upgrid is *link_end*; its news go to *on_event*. Gives its token."""
-        token = next(self._tokens)
-        self._listeners[token] = on_event
-        send_message(self._link, {"op": "fork", "token": token, "spec": spec}, Descriptors(link_end.detach()))
-        return token
+    def begin(self, path: list[str] | None, bundle: bytes, home: str, homes: str) -> None:
+        """Give what it is made of, if need be; say where modules and homes are, and how executors are found again."""
+        if bundle:
+            self._link.send(bundle)
+        begin = {"op": "begin", "path": path, "cookie": self.cookie, "home": home, "homes": homes}
+        send_message(self._link, begin)
 
-    def settle(self, on_settled: Callable[[], None]) -> None:
-        """Ask that all output of the executors forked for this one is passed on; what was is here by then."""
-        token = next(self._tokens)
-        self._listeners[token] = lambda event: on_settled()
-        send_message(self._link, {"op": "settle", "token": token})
-
-    def kill(self, pid: int) -> None:
-        """Ask for the end of an executor and its process group."""
-        send_message(self._link, {"op": "kill", "pid": pid})
-
-    def end(self, timeout: float) -> None:
-        """Ask the supervisor to end everything it started and itself, and see it go; only for who started it."""
+    def say_end(self) -> None:
+        """Ask the supervisor to end everything it started and itself; only for who started it."""
         self._ends = True
-        send_message(self._link, {"op": "end"})
+        super().say_end()
+
+    def await_end(self, timeout: float) -> None:
+        """See it go."""
         if self._process is not None:
             self._process.await_end(timeout)
             self._listeners.clear()
@@ -103,31 +93,26 @@ class SupervisorLine:
     def abandon(self) -> None:
         """In a forked process: let go of the parent's line."""
         self._ends = True
-        self._link.abandon()
+        super().abandon()
 
     def _on_message(self, link: Link, message: Message, descriptors: Descriptors) -> None:
-        token = field(message, "token", int)
         if message["op"] == "forked":
             self._forked.add(message["pid"])
         elif message["op"] == "exited":
             self._forked.discard(message["pid"])
-        ends = message["op"] in ("exited", "failed", "settled")
-        listener = self._listeners.pop(token, None) if ends else self._listeners.get(token)
-        if listener is not None:
-            listener(message)
+        super()._on_message(link, message, descriptors)
 
     def _on_closed(self, link: Link, reason: str) -> None:
         if self._homes is not None and not self._ends:
             with suppress(RuntimeError):  # the interpreter is ending; then this executor leaves, and that cleans up too
                 threading.Thread(target=self._clean_up, name="softgrid-homes", daemon=True).start()
-        listeners, self._listeners = self._listeners, {}
-        if not listeners:
-            return
-        for pid in processes_with(COOKIE, self._cookie) if self._cookie else ():
+        super()._on_closed(link, reason)
+
+    def _last_words(self) -> Message:
+        for pid in processes_with(COOKIE, self.cookie) if self.cookie else ():
             kill_group(pid)
         cause, tail = self._process.last_words() if self._process is not None else ("is gone", [])
-        for token, listener in listeners.items():
-            listener({"op": "orphaned", "token": token, "cause": f"the supervisor {cause}", "tail": tail})
+        return {"op": "orphaned", "cause": f"the supervisor {cause}", "tail": tail}
 
     def _clean_up(self, timeout: float = DYING_S) -> None:
         """Do what the supervisor has not done: the executors that it forked die with it, and their homes go."""
@@ -136,7 +121,7 @@ class SupervisorLine:
             self._homes.remove_all()
 
 
-def start_supervisor(reactor: Reactor, home: str, executable: str | None = None) -> SupervisorLine:
+def start_supervisor(reactor: Reactor, home: str, executable: str | None = None) -> LocalLine:
     """Start the supervisor of this machine under this process, whose home is *home*; raises LaunchFailed."""
     mine, theirs = socket.socketpair()
     command = executable or sys.executable
@@ -153,11 +138,9 @@ def start_supervisor(reactor: Reactor, home: str, executable: str | None = None)
     finally:
         theirs.close()
     homes = Homes(os.path.join(home, f"below-{cookie[:16]}"))
-    line = SupervisorLine(mine, reactor, process=process, cookie=cookie, homes=homes)
-    if importer is not None:
-        line._link.send(importer.bundle)
-    path = _import_path() if is_own else None
-    send_message(line._link, {"op": "begin", "path": path, "cookie": cookie, "home": home, "homes": homes.folder})
+    line = LocalLine(mine, reactor, process=process, cookie=cookie, homes=homes)
+    bundle = importer.bundle if importer is not None else b""
+    line.begin(_import_path() if is_own else None, bundle, home, homes.folder)
     return line
 
 

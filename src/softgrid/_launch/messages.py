@@ -1,7 +1,7 @@
 """What executors and the supervisor of their machine say to each other: control frames over a socket pair.
 
-to the supervisor     begin {path, cookie, home, homes}, fork {token, spec} with a descriptor, kill {pid},
-                      settle {token}, end
+to the supervisor     begin {path, cookie, home, homes}, fork {token, spec} with a descriptor or with a channel of the
+                      line, kill {pid}, settle {token}, end
 from the supervisor   forked {token, pid}, failed {token, reason}, output {token, text}, settled {token},
                       exited {token, pid, code, signal, peak_kib, tail}
 """

@@ -3,8 +3,9 @@
 It is one small single-threaded process that runs no user code, so that a fork is cheap and safe: a warm interpreter
 with everything an executor needs, copied in two milliseconds. It has no name on the grid. Executors ask it over a
 socket pair each; whoever asked for a child is told when it ends, and when an asker is gone its children go too.
-When the process that started it is gone it ends everything it started and itself. What dead executors leave in their
-homes it removes.
+When its owner is gone it ends everything it started and itself. What dead executors leave in their homes it removes.
+The line to its owner is a socket pair where the owner started it on this machine, and a channel of an ssh connection
+where the owner is on another one.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from softgrid._io.lifeline import (
 )
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
-from softgrid._launch.homes import Homes
+from softgrid._launch.homes import Homes, machine_home
 from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._wire.control import Message
 
@@ -39,6 +40,13 @@ TAIL_LINES = 20
 OUTPUT_CHUNK = 65536
 SUBREAPER_AFTER_S = 0.02
 """Asked for when the first launches are done: loading what it takes would delay them."""
+
+OnClosed = Callable[[Link, str], None]
+OpenRoot = Callable[[Reactor, MessageReader, OnClosed], Link]
+"""Opens the line to the owner."""
+
+OpenEnd = Callable[[int], Descriptors]
+"""Gives what an executor is to have as the link to its upgrid, where that is behind a channel of the line."""
 
 RunChild = Callable[[dict[str, Any], socket.socket, socket.socket], NoReturn]
 """What a forked executor does: its spec, the socket to its upgrid, the socket to the supervisor."""
@@ -62,9 +70,10 @@ class Child:
 class Supervisor:
     """Owns the processes of one grid on one machine."""
 
-    def __init__(self, root: socket.socket, run_child: RunChild) -> None:
+    def __init__(self, open_root: OpenRoot, run_child: RunChild, open_end: OpenEnd | None = None) -> None:
         self._run_child = run_child
-        self._reactor = Reactor()
+        self._open_end = open_end
+        self._reactor = Reactor(may_spin=False)
         self._reader = MessageReader(self._on_message)
         self._children: dict[int, Child] = {}
         self._adopted: set[int] = set()
@@ -73,13 +82,8 @@ class Supervisor:
         self._starter_home = ""
         self._births = 0
         self._ends = self._is_starter_leaving = False
-        self._root = self._add_link(root)
+        self._root = open_root(self._reactor, self._reader, self._on_link_closed)
         self._signals = self._watch_signals()
-
-    def _add_link(self, sock: socket.socket) -> Link:
-        link = Link(sock, self._reactor, self._reader, self._on_link_closed, passes_descriptors=True)
-        link.open()
-        return link
 
     def _watch_signals(self) -> tuple[int, int]:
         read_end, write_end = os.pipe()
@@ -116,6 +120,8 @@ class Supervisor:
         op = message["op"]
         if op == "fork" and len(descriptors) == 1:
             self._fork(link, message["token"], message["spec"], descriptors)
+        elif op == "fork" and link is self._root and self._open_end is not None:
+            self._fork(link, message["token"], message["spec"], self._open_end(message["channel"]))
         elif op == "settle":
             self._settle(link, message["token"])
         elif op == "begin" and link is self._root:
@@ -129,7 +135,8 @@ class Supervisor:
         if message["path"] is not None:
             sys.path[:] = message["path"]
         self._cookie = message["cookie"]
-        self._homes, self._starter_home = Homes(message["homes"]), message["home"]
+        home = message["home"] or machine_home(self._cookie)
+        self._homes, self._starter_home = Homes(message["homes"] or os.path.join(home, "below")), home
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -168,8 +175,9 @@ class Supervisor:
         ends.close()
         theirs.close()
         os.set_blocking(output_read, False)
+        channel = link_over_socket(mine, self._reactor, self._reader, self._on_link_closed)
         home = self._homes.of(pid, home_parent)
-        child = Child(pid, token, asker, lifeline_write, output_read, self._add_link(mine), home)
+        child = Child(pid, token, asker, lifeline_write, output_read, channel, home)
         self._children[pid] = child
         self._reactor.watch(output_read, lambda mask: self._on_output(child))
         send_message(asker, {"op": "forked", "token": token, "pid": pid})
@@ -312,3 +320,10 @@ class Supervisor:
             if not leftovers:
                 return
             self._reactor.turn(0.01)
+
+
+def link_over_socket(sock: socket.socket, reactor: Reactor, reader: MessageReader, on_closed: OnClosed) -> Link:
+    """Open a line to a process of this machine."""
+    link = Link(sock, reactor, reader, on_closed, passes_descriptors=True)
+    link.open()
+    return link

@@ -7,6 +7,7 @@ every executor that is launched, so that nothing below ever looks at a global.
 from __future__ import annotations
 
 import copy
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,6 +42,9 @@ DEFAULTS: dict[str, Any] = {
     "transport_implementation": "softgrid",
     "executor_maximum_shared_memory": None,
     "transfer_compression_level": 0,
+    "ssh_command": "ssh",
+    "ssh_accept_new_hosts": False,
+    "fetch_modules": True,
 }
 """Every rule with its default; what each means stands in ``softgrid.Globals``."""
 
@@ -62,6 +66,15 @@ def _is_limit(value: object) -> bool:
     return value is None or (_is_maximum(value) and value >= 0)  # type: ignore[operator]
 
 
+def _is_command(value: object) -> bool:
+    if isinstance(value, str):
+        try:
+            return bool(shlex.split(value))
+        except ValueError:  # a quotation without an end
+            return False
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(word, str) for word in value)
+
+
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "boolean": (lambda value: isinstance(value, bool), "True or False"),
     "limit": (_is_limit, "None (no limit) or an integer >= 0"),
@@ -73,12 +86,15 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "mapping": (lambda value: isinstance(value, Mapping), "a dictionary"),
     "level": (lambda value: type(value) is int and 0 <= value <= 9, "an integer from 0 (off) to 9 (smallest)"),
     "text": (lambda value: isinstance(value, str), "a string"),
+    "command": (_is_command, "a command line, or the list of its words"),
 }
 
 
 def _kind_of(key: str) -> str:
-    if "_allow_" in key:
+    if "_allow_" in key or key in ("ssh_accept_new_hosts", "fetch_modules"):
         return "boolean"
+    if key == "ssh_command":
+        return "command"
     if "_maximum_" in key:
         return "maximum" if key.endswith("workers") else "limit"
     if key.startswith(("timeout_", "transfer_collect_")):

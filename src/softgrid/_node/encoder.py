@@ -6,11 +6,13 @@ target may have forgotten it.
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
-from softgrid._model.errors import BadArgument
+from softgrid._model.errors import BadArgument, Unserializable
 from softgrid._state.receivers import PROPAGATE
 from softgrid._state.workqueue import check_priority
 from softgrid._wire.calls import FIRST_ARGUMENT, RETURN, STORE, call_with, encode_arguments, encode_call
@@ -25,6 +27,7 @@ from softgrid._wire.functions import (
     PickledFunction,
     encode_function,
 )
+from softgrid._wire.portable import pickle_portably
 
 KEPT_FUNCTION_BYTES = 64 * 1024 * 1024
 
@@ -40,6 +43,7 @@ class Encoder:
         self._known: dict[int, set[bytes]] = {}
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
         self._kept_bytes = 0
+        self._alive: WeakValueDictionary[bytes, Callable[..., Any]] = WeakValueDictionary()
 
     def function_of(self, kwargs: Kwargs) -> Function:
         """Read the function of some transfer kwargs; pickles it when it is a callable."""
@@ -55,10 +59,12 @@ class Encoder:
                 "a callable, source text, or the name of a method or a stored function",
             )
         pickled = self._pickler.pickle(function)
-        self._keep(pickled)
+        self._keep(pickled, function)
         return pickled
 
-    def _keep(self, pickled: PickledFunction) -> None:
+    def _keep(self, pickled: PickledFunction, function: Callable[..., Any]) -> None:
+        with contextlib.suppress(TypeError):  # what nothing can refer to weakly is no plain function
+            self._alive[pickled.digest] = function
         if pickled.digest in self._kept:
             return
         self._kept[pickled.digest] = pickled.body
@@ -90,6 +96,13 @@ class Encoder:
     def kept_function(self, digest: bytes) -> bytes | None:
         """Give a function that was sent before, if it is still kept."""
         return self._kept.get(digest)
+
+    def portable_function(self, digest: bytes) -> bytes:
+        """Give a function that was sent before as source, for a Python of another version; raises Unserializable."""
+        function = self._alive.get(digest)
+        if function is None:
+            raise Unserializable("the function is no longer there as source; send it again")
+        return pickle_portably(function)
 
     def section_for(self, function: Function, target: int) -> bytes:
         """Give *function* as it is sent to *target*, which has it from then on."""

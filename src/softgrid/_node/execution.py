@@ -33,7 +33,7 @@ from softgrid._wire.calls import (
     encode_result,
 )
 from softgrid._wire.framing import Body, Kind, Outbound
-from softgrid._wire.functions import FunctionName, PickledFunction, digest_of
+from softgrid._wire.functions import ForeignByteCode, FunctionName, PickledFunction, digest_of
 
 POLL_EVERY_S = 0.002
 
@@ -222,6 +222,9 @@ class Execution:
         except UnknownDigest:
             self._ask_for_function(task)
             return
+        except ForeignByteCode:
+            self.translate(task)
+            return
         self.busy_s += perf_counter() - started
         self._finish(task)  # before the answer: who has it knows that the promise is used up, if that was its last
         if self._on_event is not None:
@@ -238,7 +241,7 @@ class Execution:
         try:
             resolved = self._functions.resolve(call.function)
             args, kwargs = task.arguments = call.arguments(is_trusted=resolved.is_users)
-        except UnknownDigest:
+        except (UnknownDigest, ForeignByteCode):
             raise
         except SoftgridError as error:
             self.failed += 1
@@ -279,6 +282,10 @@ class Execution:
 
     def ask_for(self, source: int, digest: bytes) -> None:
         """Ask a caller for a function that it believes to be here; set by the node."""
+        raise NotImplementedError
+
+    def translate(self, task: Task) -> None:
+        """Run a call whose function is byte code of another Python; set by the node."""
         raise NotImplementedError
 
     def on_function(self, source: int, digest: bytes, body: bytes) -> None:

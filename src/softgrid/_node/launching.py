@@ -8,7 +8,6 @@ back {results: [{name} or {step, reason, tail}]}, one per item, in their order
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,13 +16,16 @@ from softgrid._io.link import Link
 from softgrid._io.ports import is_local
 from softgrid._io.process import cause_of_death, signal_name
 from softgrid._io.reactor import Reactor, Timer, Waiter
-from softgrid._launch.local import SupervisorLine, start_supervisor
+from softgrid._launch.line import SupervisorLine
+from softgrid._launch.local import LocalLine
+from softgrid._model.addresses import parse_address
 from softgrid._model.errors import LaunchFailed, Refused, SoftgridError
 from softgrid._model.names import NodeId, node_id, parse_name
 from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
 from softgrid._node.control import Answer, Control
 from softgrid._node.logs import Logs
+from softgrid._node.machines import Machines
 from softgrid._node.membership import Membership
 from softgrid._node.switch import Switch
 from softgrid._state.capacity import Capacity, Census, census_of
@@ -31,6 +33,7 @@ from softgrid._state.tree import Tree
 from softgrid._wire.control import Message
 
 CAUSE_PATIENCE_S = 0.5
+LOOPBACK = "127.0.0.1"
 
 
 class Spawn:
@@ -44,11 +47,13 @@ class Spawn:
         self.pid: int | None = None
         self.name: str | None = None
         self.link: Link | None = None
+        self.line: SupervisorLine | None = None
         self.cause: str | None = None
         self.tail: list[str] = []
         self.turned_away: SoftgridError | None = None
         self.on_cause: Callable[[str | None], None] | None = None
-        self.is_settled = False
+        self.retry_after_s = 0.0
+        self.is_settled = self.is_given_up = False
 
 
 class Launching:
@@ -67,7 +72,7 @@ class Launching:
         bind_host: str,
         cores: int,
         home: str,
-        line: SupervisorLine | None,
+        line: LocalLine | None,
     ) -> None:
         self._tree = tree
         self._switch = switch
@@ -79,8 +84,7 @@ class Launching:
         self._address = address
         self._bind_host = bind_host
         self._cores = cores
-        self._home = home
-        self._lines: dict[str | None, SupervisorLine] = {None: line} if line else {}
+        self._machines = Machines(reactor, rules, address, home, line)
         self._capacity = Capacity()
         self._children: dict[str, Spawn] = {}
         self.is_at_home = True
@@ -162,8 +166,10 @@ class Launching:
 
     def _machine_of(self, item: Message) -> str:
         upgrid_address = parse_name(item["upgrid"]).address
-        address: str = item["address"]
-        return upgrid_address if address == upgrid_address or is_local(address) else address
+        address = parse_address(item["address"])
+        if address.is_ssh or not (address.host == upgrid_address or is_local(address.host)):
+            return address.host
+        return upgrid_address
 
     def _ask_to_spawn(
         self, upgrid: str, members: list[tuple[int, Message]], message: Message, gathered: _Gathered
@@ -199,64 +205,46 @@ class Launching:
 
     def _start(self, spawn: Spawn) -> None:
         item = spawn.item
-        if item["address"] != self._address and not is_local(item["address"]):
-            self._settle(
-                spawn,
-                _failed(
-                    "reach the machine",
-                    f"{item['address']} is not this machine ({self._address}): this version launches on one only",
-                ),
-            )
-            return
-        mine, theirs = socket.socketpair()
         try:
-            line = self._line(item.get("executable"))
-        except LaunchFailed as error:
-            mine.close()
-            theirs.close()
-            self._settle(spawn, _failed(error.step, error.reason))
+            address, line = self._machines.line_to(item)
+        except SoftgridError as error:
+            step, reason = (error.step, error.reason) if isinstance(error, LaunchFailed) else ("rules", str(error))
+            self._settle(spawn, _failed(step, reason))
             return
-        link = Link(
-            mine,
-            self._reactor,
-            self._switch.on_readable,
-            self._membership.on_link_closed,
-            passes_descriptors=True,
-        )
-        spawn.link = link
-        self._membership.expect(link, lambda error, name: self._on_joined(spawn, error, name))
-        link.open()
+        is_here = isinstance(line, LocalLine)
         spec = {
             "role": item["role"],
             "kwargs": item["kwargs"],
-            "path": item["path"] if self.is_at_home else None,
+            "path": item["path"] if is_here and self.is_at_home else None,
             "is_at_home": self.is_at_home,
-            "address": self._address,
-            "bind_host": self._bind_host,
+            "address": address,
+            "bind_host": self._bind_host if is_here else LOOPBACK,
+            "passes_descriptors": is_here,
             "rules": self._rules().as_dict(),
         }
-        line.fork(spec, theirs, lambda event: self._on_event(spawn, event))
-
-    def _line(self, executable: str | None) -> SupervisorLine:
-        line = self._lines.get(executable)
-        if line is None or not line.is_open:
-            line = self._lines[executable] = start_supervisor(self._reactor, self._home, executable)
-        return line
+        spawn.line = line
+        link = line.fork(
+            spec,
+            self._switch.on_readable,
+            self._membership.on_link_closed,
+            lambda event: self._on_event(spawn, event),
+        )
+        spawn.link = link
+        self._membership.expect(link, lambda error, name: self._on_joined(spawn, error, name))
 
     def start_supervisor(self) -> None:
-        """Have the supervisor warm before the first launch asks for it."""
-        self._line(None)
+        """Have the supervisor of this machine warm before the first launch asks for it."""
+        self._machines.start_supervisor()
 
     def ensure_supervisor(self) -> None:
         """Have a supervisor, which removes this executor's home if it is killed; raises LaunchFailed. Blocks."""
-        line = self._lines.get(None)
-        if line is not None and line.is_open:
+        if self._machines.has_supervisor:
             return
         waiter, errors = Waiter(), []
 
         def start() -> None:
             try:
-                self._line(None)
+                self._machines.start_supervisor()
             except LaunchFailed as error:
                 errors.append(error)
             waiter.set()
@@ -279,12 +267,16 @@ class Launching:
         op = event["op"]
         if op == "forked":
             spawn.pid = event["pid"]
+            if spawn.is_given_up:
+                self._kill(spawn)
         elif op == "output":
             self._on_output(spawn, event["text"])
         elif op == "paused":
             self._on_paused(spawn, event["signal"])
         elif op == "failed":
-            self._fail(spawn, "fork", event["reason"])
+            spawn.tail = event.get("tail", [])
+            spawn.retry_after_s = event.get("retry_after_s", 0.0)
+            self._fail(spawn, event.get("step", "fork"), event["reason"], is_final=event.get("is_final", False))
         elif op in ("exited", "orphaned"):
             spawn.tail = event["tail"]
             self._on_death(spawn, event.get("cause") or cause_of_death(event["code"], event["signal"]))
@@ -319,10 +311,18 @@ class Launching:
         if spawn.tries_left > 0 and not is_final and not self._membership.leaves:
             spawn.tries_left -= 1
             spawn.pid = spawn.cause = spawn.turned_away = None
-            self._start(spawn)
+            self._reactor.call_later(spawn.retry_after_s, lambda: self._start_again(spawn))
             return
         tail = "".join(f"\n    {line}" for line in spawn.tail)
         self._settle(spawn, _failed(step, reason + (f"; its last output:{tail}" if tail else "")))
+
+    def _start_again(self, spawn: Spawn) -> None:
+        if not spawn.is_settled and not self._membership.leaves:
+            self._start(spawn)
+
+    def _kill(self, spawn: Spawn) -> None:
+        if spawn.pid is not None and spawn.line is not None:
+            spawn.line.kill(spawn.pid)
 
     def _settle(self, spawn: Spawn, result: Message) -> None:
         if not spawn.is_settled:
@@ -334,10 +334,12 @@ class Launching:
     def _on_timeout(self, spawn: Spawn) -> None:
         if spawn.is_settled:
             return
-        step = "fork" if spawn.pid is None else "join"
-        self._settle(spawn, _failed(step, "not done when the timeout of the launch passed"))
-        if spawn.pid is not None:
-            self._line(spawn.item.get("executable")).kill(spawn.pid)
+        spawn.is_given_up = True
+        step = "join" if spawn.pid is not None else spawn.line.step if spawn.line is not None else "fork"
+        self._settle(spawn, _failed(step, f"not done on {spawn.item['address']} when the timeout of the launch passed"))
+        self._kill(spawn)
+        if spawn.link is not None:
+            spawn.link.close("its launch was given up")
 
     # -- what became of them --------------------------------------------------------------------------------------
 
@@ -358,7 +360,7 @@ class Launching:
 
         def give_up() -> None:
             if spawn.on_cause is not None and spawn.pid is not None:  # alive, but nobody can reach it any more
-                self._line(spawn.item.get("executable")).kill(spawn.pid)
+                self._kill(spawn)
             tell_once(None)
 
         spawn.on_cause = tell_once
@@ -366,7 +368,7 @@ class Launching:
 
     def settle(self, on_settled: Callable[[], None]) -> None:
         """Call back when all that the children have written so far has been logged."""
-        lines = [line for line in self._lines.values() if line.is_open] if self._children else []
+        lines = self._machines.open_lines() if self._children else []
         waiting = len(lines)
 
         def on_one() -> None:
@@ -384,26 +386,22 @@ class Launching:
         """End the executor of that name, whatever it is doing; False when it was not launched from here."""
         spawn = self._children.get(name)
         if spawn is not None and spawn.cause is None:
-            self._line(spawn.item.get("executable")).kill(spawn.pid or parse_name(name).pid)
+            self._kill(spawn)
         return spawn is not None
 
     def kill_children(self) -> None:
         """End the executors that were launched from here."""
         for spawn in self._children.values():
-            if spawn.pid is not None and spawn.cause is None:
-                self._line(spawn.item.get("executable")).kill(spawn.pid)
+            if spawn.cause is None:
+                self._kill(spawn)
 
     def end(self, timeout: float) -> None:
-        """End the supervisors that were started here, and with them everything on this machine."""
-        for line in self._lines.values():
-            line.end(timeout)
-        self._lines.clear()
+        """End the supervisors that were started here, and with them everything they started."""
+        self._machines.end(timeout)
 
     def abandon(self) -> None:
         """In a forked process: the supervisors belong to the parent."""
-        for line in self._lines.values():
-            line.abandon()
-        self._lines.clear()
+        self._machines.abandon()
 
 
 class _Gathered:

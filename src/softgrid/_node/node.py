@@ -18,7 +18,7 @@ from softgrid._io.ports import reserve_port
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import SegmentPool, segment_limit
 from softgrid._io.threads import IdleThreads, Serial
-from softgrid._launch.local import SupervisorLine
+from softgrid._launch.local import LocalLine
 from softgrid._model.errors import Closed, SoftgridError
 from softgrid._model.names import GridName, NodeId
 from softgrid._model.roles import Role
@@ -35,6 +35,7 @@ from softgrid._node.killing import Killing
 from softgrid._node.launching import Launching
 from softgrid._node.logs import QUIET_TYPES, Logs, Sink
 from softgrid._node.membership import Membership
+from softgrid._node.modules import Modules
 from softgrid._node.promises import Promises
 from softgrid._node.relaunching import Relaunching
 from softgrid._node.reserving import Reserving
@@ -42,6 +43,7 @@ from softgrid._node.scheduling import Scheduling
 from softgrid._node.statistics import Statistics
 from softgrid._node.switch import Switch
 from softgrid._node.transfers import Failed, Transfers, TransferSpec
+from softgrid._node.translations import Translations
 from softgrid._node.workers import Workers
 from softgrid._state.reservations import Reservations
 from softgrid._state.tree import Tree
@@ -131,7 +133,7 @@ class Node:
             spec.accepted,
             self._on_upgrid_lost,
         )
-        line = SupervisorLine(channel, self.reactor) if channel is not None else None
+        line = LocalLine(channel, self.reactor) if channel is not None else None
         self.launching = Launching(
             self.tree,
             self.switch,
@@ -147,6 +149,7 @@ class Node:
             line,
         )
         self._relaunching = self._relaunch_what_is_lost() if spec.role == "orchestrator" else None
+        self.modules = Modules(self.tree, self.control, self.reactor, self._on_bug)
         self.functions = FunctionTable(
             owner,
             spec.methods,
@@ -160,7 +163,6 @@ class Node:
             self.stores.packages.look_in("permanent")
         self.killing = Killing(self.tree, self.switch, self.control, self.membership, self.launching, self.reactor)
         self.garbage = Garbage(self.tree, self.control)
-        self.functions = FunctionTable(owner, spec.methods, spec.prompt_methods)
         self.fanout = FanOut(self.tree, self.switch, self.functions)
         self.execution = Execution(
             owner,
@@ -195,8 +197,12 @@ class Node:
         self.joining.adopt_rules = self._adopt_rules
         self._serving = threading.Lock()
         self.execution.ask_for = self._ask_for_function  # type: ignore[method-assign]
+        self.translations = Translations(self._ask_for_source, self.execution.accept, self.execution.refuse)
+        self.execution.translate = self.translations.translate  # type: ignore[method-assign]
+        self.membership.on_gone.append(self.translations.forget)
         self.fanout.accept = self.execution.accept
         self.control.notices.update(want_function=self._on_want_function, function=self._on_function)
+        self.control.notices.update(want_source=self._on_want_source, source=self._on_source)
         self.control.methods["statistics"] = lambda message, source, answer: answer(self.statistics().as_dict())
         self.control.methods["locate"] = self._on_locate
         self.control.methods["settle"] = self._on_settle
@@ -267,14 +273,16 @@ class Node:
 
     # -- joining and serving --------------------------------------------------------------------------------------
 
-    def adopt_uplink(self, sock: socket.socket) -> None:
+    def adopt_uplink(self, sock: socket.socket, *, passes_descriptors: bool) -> None:
         """Take a connected socket as the way up and ask for a place there."""
         link = Link(
-            sock, self.reactor, self.switch.on_readable, self.membership.on_link_closed, passes_descriptors=True
+            sock,
+            self.reactor,
+            self.switch.on_readable,
+            self.membership.on_link_closed,
+            passes_descriptors=passes_descriptors,
         )
         link.open()
-        about = {"name": self.name, "cores": self.cores, "allows_udf": self.spec.allows_udf}
-        self.membership.ask_to_join(link, {**about, "password": self.spec.password})
         self.membership.ask_to_join(link, self._introduction())
 
     def join(self, address: str, port: int, password: str, timeout: float, key: str | None) -> None:
@@ -284,7 +292,8 @@ class Node:
         self.joining.connect(address, port, password, timeout, introduction)
 
     def _introduction(self) -> Message:
-        return {"name": self.name, "cores": self.cores, "password": self.spec.password}
+        about = {"name": self.name, "cores": self.cores, "allows_udf": self.execution.allows_udf}
+        return {**about, "password": self.spec.password}
 
     def _adopt_rules(self, given: Message) -> None:
         """Go by the rules of the grid that was joined; what was given to this executor itself is laid over them."""
@@ -354,6 +363,23 @@ class Node:
         body = message.get("body")
         digest = bytes.fromhex(control_field(message, "digest", str))
         self.execution.on_function(source, digest, bytes.fromhex(body) if isinstance(body, str) else b"")
+
+    def _ask_for_source(self, source: int, digest: bytes) -> None:
+        self.control.tell_id(source, {"op": "want_source", "digest": digest.hex()})
+
+    def _on_want_source(self, link: Any, message: Message, source: int) -> None:
+        digest = bytes.fromhex(control_field(message, "digest", str))
+        answer = {"op": "source", "digest": digest.hex()}
+        try:
+            answer["body"] = self.transfers.encoder.portable_function(digest).hex()
+        except SoftgridError as error:
+            answer["reason"] = str(error)
+        self.control.tell_id(source, answer)
+
+    def _on_source(self, link: Any, message: Message, source: int) -> None:
+        digest, body = bytes.fromhex(control_field(message, "digest", str)), message.get("body")
+        found = bytes.fromhex(body) if isinstance(body, str) else b""
+        self.translations.on_translated(source, digest, found, str(message.get("reason")))
 
     def _on_locate(self, message: Message, source: int, answer: Callable[[Message], None]) -> None:
         name = control_field(message, "name", str)
@@ -509,6 +535,7 @@ class Node:
         for link in self.links():
             link.close("left the grid")
         self.execution.work.set()
+        self.modules.close()
         self.segments.close()
         self.reactor.close()
 
@@ -525,9 +552,9 @@ class Node:
         self.membership.leaves = True
         self.reactor.abandon()
         self._port_socket.close()
+        self.launching.abandon()
         for link in self.links():
             link.abandon()
-        self.launching.abandon()
 
     def links(self) -> set[Link]:
         """The links to all neighbours."""

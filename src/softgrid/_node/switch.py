@@ -44,6 +44,7 @@ from softgrid._wire.framing import (
     frames,
     pack_attached,
     unpack_attached,
+    whole_body,
 )
 
 BUFFER_SIZE = 2 * (MAX_BODY + HEADER_SIZE)
@@ -253,13 +254,13 @@ class Switch:
         if flags & MORE or assembler is not None:
             if assembler is None:
                 assembler = self._assemblers[link] = Assembler()
-            whole = assembler.add(source, message_id, flags, _whole(body, flags))
+            whole = assembler.add(source, message_id, flags, body)
             if not len(assembler):
                 del self._assemblers[link]
             if whole is None:
                 return
         else:
-            whole = _whole(body, flags)
+            whole = whole_body(body, flags)
         if flags & COMPRESSED:
             whole = self._expanded(whole)
         self._hand_over(link, kind, source, message_id, whole)
@@ -292,10 +293,6 @@ class Switch:
                 assembler.forget(source)
             if not len(assembler):
                 del self._assemblers[link]
-
-
-def _whole(body: memoryview, flags: int) -> bytes | bytearray:
-    return FromGuest(body) if flags & FROM_GUEST else bytes(body)
 
 
 class _NoLink:

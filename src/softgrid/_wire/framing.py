@@ -173,21 +173,26 @@ def check_header(header: Header, limit: int = MAX_BODY) -> None:
         raise Undecodable(f"no frame is of kind {header.kind}")
 
 
+def whole_body(body: bytes | bytearray | memoryview, flags: int) -> bytes | bytearray:
+    """Give the body of a frame that is a whole message, marked if it is a guest's."""
+    return FromGuest(body) if flags & FROM_GUEST else bytes(body)
+
+
 class Assembler:
     """Puts messages back together that came in several frames."""
 
     def __init__(self) -> None:
         self._partial: dict[tuple[int, int], bytearray] = {}
 
-    def add(self, source: int, message_id: int, flags: int, body: bytes | bytearray) -> bytes | bytearray | None:
-        """Take a frame's body; give the whole message when it is complete."""
-        if not flags & MORE and not self._partial:
-            return body
+    def add(
+        self, source: int, message_id: int, flags: int, body: bytes | bytearray | memoryview
+    ) -> bytes | bytearray | None:
+        """Take a frame's body, which may be reused afterwards; give the whole message when it is complete."""
         key = (source, message_id)
         partial = self._partial.get(key)
         if partial is None:
             if not flags & MORE:
-                return body
+                return whole_body(body, flags)
             self._partial[key] = FromGuest(body) if flags & FROM_GUEST else bytearray(body)
             return None
         partial += body

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from softgrid._model.errors import BadArgument, Refused, Undecodable
 from softgrid._wire.framing import Parts
+from softgrid._wire.portable import ANY_VERSION
 from softgrid._wire.values import decode_value, encode_value
 
 NAME, SOURCE, DIGEST, PICKLED = b"N", b"S", b"D", b"P"
@@ -89,12 +90,16 @@ def digest_of(body: bytes) -> bytes:
     return blake2b(body, digest_size=DIGEST_SIZE).digest()
 
 
+class ForeignByteCode(Refused):
+    """A function that was pickled by a Python of another version."""
+
+
 def unpickle_function(body: bytes) -> Callable[..., Any]:
-    """Read a pickled function; raises Refused where it is byte code of another Python."""
+    """Read a pickled function; raises ForeignByteCode where it is byte code of another Python."""
     if not body:
         raise Undecodable("a function of no bytes")
-    if body[:1] != _VERSION:
-        raise Refused(
+    if body[:1] not in (_VERSION, ANY_VERSION):
+        raise ForeignByteCode(
             f"the function was pickled by Python 3.{body[0]} and this executor runs Python 3.{_VERSION[0]}, which "
             "cannot read its byte code; give the function as source text"
         )

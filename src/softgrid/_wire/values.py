@@ -14,9 +14,13 @@ from __future__ import annotations
 import io
 import pickle
 import struct
-from typing import Any
+import sys
+from collections import ChainMap
+from functools import lru_cache
+from types import CodeType
+from typing import Any, ClassVar
 
-from softgrid._model.errors import Undecodable, Unserializable
+from softgrid._model.errors import Refused, Undecodable, Unserializable
 from softgrid._wire.culprit import find_culprit
 from softgrid._wire.framing import ALIGNMENT, FromGuest, Parts
 
@@ -77,14 +81,38 @@ def encode_value(value: object, what: str = "value") -> Parts:
 
 
 def _pickle(value: object, keep_in_band: Any, what: str) -> bytes:
-    from cloudpickle import Pickler
-
     file = io.BytesIO()
     try:
-        Pickler(file, 5, buffer_callback=keep_in_band).dump(value)
+        _pickler()(file, 5, buffer_callback=keep_in_band).dump(value)
     except Exception as error:
         raise Unserializable(f"cannot serialise {find_culprit(value, what, error)}") from error
     return file.getvalue()
+
+
+@lru_cache(maxsize=1)
+def _pickler() -> Any:
+    """Give the class of picklers, in which byte code says of which version it is."""
+    from cloudpickle import Pickler
+
+    reduce_code = Pickler.dispatch_table[CodeType]
+
+    def reduce(code: CodeType) -> tuple[Any, ...]:
+        return code_of, (_MINOR, *reduce_code(code)[1])
+
+    class ValuePickler(Pickler):  # type: ignore[misc,unused-ignore]
+        dispatch_table: ClassVar[Any] = ChainMap({CodeType: reduce}, Pickler.dispatch_table)
+
+    return ValuePickler
+
+
+_MINOR = sys.version_info[1]
+
+
+def code_of(minor: int, *parameters: Any) -> CodeType:
+    """Make byte code again; raises Refused for that of another version, which would crash the interpreter."""
+    if minor != _MINOR:
+        raise Refused(f"a function in it is byte code of Python 3.{minor}, and this is Python 3.{_MINOR}")
+    return CodeType(*parameters)
 
 
 def decode_value(message: bytes | bytearray | memoryview, base: int = 0) -> Any:

@@ -1,0 +1,81 @@
+"""The supervisor of a machine that was reached over ssh: standard input and output are the line to its owner."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+from time import monotonic
+
+from softgrid._io.channels import Carrier, link_over
+from softgrid._io.descriptors import Descriptors
+from softgrid._io.link import Link
+from softgrid._io.reactor import Reactor
+from softgrid._launch.boot_there import READY
+from softgrid._launch.keeper import start_keeper
+from softgrid._launch.messages import MessageReader
+from softgrid._launch.relay import Relay
+from softgrid._launch.supervisor import OnClosed, RunChild, Supervisor
+
+LEASE_S = 300.0
+"""An owner that is silent for this long is gone, though the connection does not say so."""
+LOOK_EVERY_S = 15.0
+READ_AHEAD = 4096
+"""Little, since large messages go from the connection to an executor without passing through this process."""
+PIPE_SIZE = 1024 * 1024
+_F_SETPIPE_SZ = 1031
+
+
+def supervise_for_owner(nonce: str, run_child: RunChild) -> None:
+    """Supervise this machine until the connection that this process is at the end of is gone."""
+    with contextlib.suppress(OSError):  # sshd makes what it runs the leader of a session
+        os.setsid()
+    start_keeper(nonce)
+    FarSide(nonce, run_child).serve()
+
+
+class FarSide:
+    """Joins the supervisor to the connection."""
+
+    def __init__(self, nonce: str, run_child: RunChild) -> None:
+        self._nonce = nonce
+        self._reactor: Reactor
+        self._carrier: Carrier
+        self._supervisor = Supervisor(self._open_root, run_child, self._open_end)
+
+    def serve(self) -> None:
+        """Run until the owner is gone or says so."""
+        self._reactor.call_later(LOOK_EVERY_S, self._look_for_owner)
+        self._supervisor.run()
+
+    def _open_root(self, reactor: Reactor, reader: MessageReader, on_closed: OnClosed) -> Link:
+        said = f"{self._nonce} {READY} {json.dumps({'python': sys.version.split()[0]})}\n"
+        read_fd, write_fd = os.dup(0), os.dup(1)
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        os.dup2(2, 1)
+        with contextlib.suppress(OSError, ImportError):
+            import fcntl
+
+            for fd in (read_fd, write_fd):
+                fcntl.fcntl(fd, _F_SETPIPE_SZ, PIPE_SIZE)
+        os.write(write_fd, said.encode())
+        self._reactor = reactor
+        self._carrier = Carrier(read_fd, write_fd, reactor, lambda reason: None, read_ahead=READ_AHEAD)
+        link = link_over(self._carrier.channel(0), reader, on_closed)
+        link.open()
+        self._carrier.begin()
+        return link
+
+    def _open_end(self, number: int) -> Descriptors:
+        mine, theirs = socket.socketpair()
+        Relay(mine, self._carrier.channel(number), self._reactor)
+        return Descriptors(theirs.detach())
+
+    def _look_for_owner(self) -> None:
+        """End when the owner is silent; who was itself asleep meanwhile has not listened."""
+        if monotonic() - self._carrier.heard_at > LEASE_S + LOOK_EVERY_S:
+            self._carrier.close("its owner is silent")
+        self._reactor.call_later(LOOK_EVERY_S, self._look_for_owner)

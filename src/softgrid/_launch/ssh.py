@@ -1,0 +1,230 @@
+"""The line to the supervisor of another machine: one connection of the system's OpenSSH client.
+
+ssh is asked to run a short command that finds a Python there; over its standard input that Python gets our own source
+and becomes the supervisor. From then on the connection carries channels: one for the supervisor, one for each executor
+whose upgrid is here. Nothing is asked of the server but to run a command, and nothing is written there.
+
+The user's own configuration, keys and agent count. No prompt ever waits for an answer, and each step has a deadline.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from softgrid._io.channels import Carrier, link_over
+from softgrid._io.descriptors import Descriptors
+from softgrid._io.lifeline import kill_group
+from softgrid._io.link import Link
+from softgrid._io.process import Process
+from softgrid._io.reactor import Reactor, Timer, Waiter
+from softgrid._launch.boot_there import NONE, PYTHON, READY, SHELL, command_there, program_there, read_greeting
+from softgrid._launch.line import OnClosed, OnReadable, SupervisorLine
+from softgrid._launch.messages import COOKIE, MessageReader, send_message
+from softgrid._model.addresses import MachineAddress
+from softgrid._model.errors import LaunchFailed
+from softgrid._wire.control import Message
+
+CONNECT_S, STEP_S, END_S = 12, 20, 2
+BEAT_S = 15.0
+"""How often the other end is told that somebody is here; it gives up after ``far_side.LEASE_S``."""
+MAX_GARBAGE = 1024 * 1024
+RETRY_AFTER_S = 0.5
+STEPS = {"": "connect", SHELL: "find a Python", PYTHON: "send softgrid", READY: "fork"}
+"""What is waited for after each word of the greeting."""
+
+_OPTIONS = (
+    "BatchMode=yes",
+    f"ConnectTimeout={CONNECT_S - 2}",
+    "ServerAliveInterval=15",
+    "ServerAliveCountMax=4",
+    "ClearAllForwardings=yes",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "PermitLocalCommand=no",
+    "RemoteCommand=none",
+    "ControlMaster=no",
+    "RequestTTY=no",
+)
+_HOPELESS = {
+    "Host key verification failed": "its key is not the one that is known, or none is: connect once by hand, or set "
+    "the rule 'ssh_accept_new_hosts' for machines that were never seen",
+    "Permission denied": "no key of yours opens that account without a prompt",
+    "Could not resolve hostname": "no machine is known by that name",
+    "Bad configuration option": "ssh does not understand its configuration",
+    "Bad owner or permissions": "ssh does not trust its configuration",
+    "Too many authentication failures": "too many keys were offered: name one for this host in your configuration",
+}
+"""What ssh says when there is no use in trying again, and what it means."""
+
+
+class SshOptions(NamedTuple):
+    """How ssh is called."""
+
+    command: Sequence[str]
+    accepts_new_hosts: bool
+
+
+def ssh_command(address: MachineAddress, options: SshOptions, command: str) -> list[str]:
+    """Give the words that run *command* at *address*."""
+    words = [*options.command]
+    for option in (*_OPTIONS, *(["StrictHostKeyChecking=accept-new"] if options.accepts_new_hosts else [])):
+        words += ["-o", option]
+    if address.user is not None:
+        words += ["-l", address.user]
+    if address.port is not None:
+        words += ["-p", str(address.port)]
+    return [*words, "--", address.host, command]
+
+
+class SshLine(SupervisorLine):
+    """A connection to another machine, and the supervisor at its end. May be asked before it is up.
+
+    *executable* is the Python to be used there, None for the first that is found; *cookie* marks the ssh client as
+    a process of the grid. Raises LaunchFailed when there is no client to start.
+    """
+
+    def __init__(
+        self, address: MachineAddress, executable: str | None, options: SshOptions, reactor: Reactor, cookie: str
+    ) -> None:
+        super().__init__()
+        self._address = address
+        self._reactor = reactor
+        self._nonce = os.urandom(16).hex()
+        self._said = ""
+        self._failure: Message | None = None
+        self._channels = 0
+        self._deadline: Timer | None = None
+        words = ssh_command(address, options, command_there(self._nonce, executable))
+        mine, theirs = socket.socketpair()
+        try:
+            self._process = Process(words, {**os.environ, COOKIE: cookie}, stdio=theirs.fileno())
+        except (OSError, ValueError) as error:
+            mine.close()
+            raise LaunchFailed("start ssh", f"{words[0]}: {error}", is_final=True) from None
+        finally:
+            theirs.close()
+        fd = os.dup(mine.fileno())
+        self._carrier = Carrier(fd, fd, reactor, self._on_carrier_closed)
+        self._link = link_over(self._carrier.channel(0), MessageReader(self._on_message), self._on_closed)
+        self._link.open()
+        send_message(self._link, {"op": "begin", "path": None, "cookie": self._nonce, "home": None, "homes": None})
+        self._greeter = Link(mine, reactor, self._on_greeting, self._on_greeter_closed)
+        self._greeter.open()
+        self._await_word("", CONNECT_S)
+
+    @property
+    def step(self) -> str:
+        """What a launch waits for that nothing has come of yet."""
+        return STEPS[self._said]
+
+    def _open_end(self, on_readable: OnReadable, on_closed: OnClosed) -> tuple[Link, Message, Descriptors | None]:
+        self._channels += 1
+        link = link_over(self._carrier.channel(self._channels), on_readable, on_closed)
+        return link, {"channel": self._channels}, None
+
+    # -- coming up ------------------------------------------------------------------------------------------------
+
+    def _await_word(self, said: str, seconds: float | None) -> None:
+        self._said = said
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if seconds is not None:
+            self._deadline = self._reactor.call_later(seconds, lambda: self._on_deadline(seconds))
+
+    def _on_deadline(self, seconds: float) -> None:
+        self._fail(f"{self._address} did not answer within {seconds:g} s")
+
+    def _on_greeting(self, link: Link) -> None:
+        view = memoryview(bytearray(65536))
+        size = link.receive_into(view)
+        if size < 0:
+            link.close("ssh has ended")
+            return
+        link.partial += bytes(view[:size])
+        while self._said != READY and (greeting := read_greeting(self._nonce, link.partial)) is not None:
+            link.partial = greeting.rest
+            self._on_word(greeting.word, greeting.said)
+            if link.closed:
+                return
+        if len(link.partial) > MAX_GARBAGE:
+            self._fail(f"{self._address} prints without end instead of running a command")
+
+    def _on_word(self, word: str, said: str) -> None:
+        if word == SHELL:
+            self._await_word(word, STEP_S)
+        elif word == PYTHON:
+            self._await_word(word, STEP_S)
+            self._greeter.send(program_there(self._nonce))
+        elif word == READY:
+            self._await_word(word, None)
+            received = self._greeter.partial
+            self._greeter.close("the channels begin")
+            self._carrier.begin(received)
+            self._beat()
+        elif word == NONE:
+            self._fail(f"{self._address} has no Python 3.10 or newer; tried: {said}", is_final=True)
+
+    def _beat(self) -> None:
+        if not self._carrier.closed:
+            self._carrier.beat()
+            self._reactor.call_later(BEAT_S, self._beat)
+
+    # -- going ----------------------------------------------------------------------------------------------------
+
+    def _on_greeter_closed(self, link: Link, reason: str) -> None:
+        if self._said != READY and self._failure is None:
+            cause, tail = self._process.last_words()
+            text = "\n".join(tail)
+            remedies = [remedy for said, remedy in _HOPELESS.items() if said in text]
+            why = f": {remedies[0]}" if remedies else ""
+            self._fail(f"{self._address}: ssh {cause}{why}", is_final=bool(remedies))
+
+    def _fail(self, reason: str, *, is_final: bool = False) -> None:
+        """It does not come up."""
+        if self._failure is None:
+            kill_group(self._process.pid)
+            self._failure = {
+                "op": "failed",
+                "step": self.step,
+                "reason": reason,
+                "tail": self._process.last_words()[1],
+                "is_final": is_final,
+                "retry_after_s": RETRY_AFTER_S,
+            }
+            self._await_word(self._said, None)
+            self._greeter.close("it failed")
+            self._carrier.close("it failed")
+
+    def _on_carrier_closed(self, reason: str) -> None:
+        kill_group(self._process.pid)
+
+    def _last_words(self) -> Message:
+        if self._failure is not None:
+            return self._failure
+        cause, tail = self._process.last_words()
+        return {"op": "orphaned", "cause": f"the connection to {self._address} is gone: ssh {cause}", "tail": tail}
+
+    def await_end(self, timeout: float) -> None:
+        """See it go."""
+        self._process.await_end(max(timeout, END_S) if self._said == READY else 0.0)
+        self._listeners.clear()
+        closed = Waiter()
+
+        def close() -> None:
+            self._failure = self._failure or {"op": "orphaned", "cause": "the grid was left", "tail": []}
+            self._await_word(self._said, None)
+            self._greeter.close("the grid was left")
+            self._carrier.close("the grid was left")
+            closed.set()
+
+        self._reactor.run_in_turn(close)
+        if not self._reactor.holds_turn():
+            self._reactor.wait(closed, timeout)
+
+    def abandon(self) -> None:
+        """In a forked process: let go of the parent's line."""
+        self._carrier.abandon()
+        self._greeter.abandon()

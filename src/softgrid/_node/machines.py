@@ -1,0 +1,91 @@
+"""The machines that an executor launches on: its own, and others over ssh; one line to a supervisor on each."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Hashable
+
+from softgrid._io.ports import is_local
+from softgrid._io.reactor import Reactor
+from softgrid._launch.line import SupervisorLine
+from softgrid._launch.local import LocalLine, start_supervisor
+from softgrid._launch.messages import COOKIE
+from softgrid._model.addresses import MachineAddress, parse_address
+from softgrid._model.rules import Rules
+from softgrid._wire.control import Message
+
+
+class Machines:
+    """Opens lines to supervisors, and keeps them for the launches to come."""
+
+    def __init__(
+        self, reactor: Reactor, rules: Callable[[], Rules], address: str, home: str, line: LocalLine | None
+    ) -> None:
+        self._reactor = reactor
+        self._rules = rules
+        self._address = address
+        self._home = home
+        self._local: dict[str | None, LocalLine] = {None: line} if line else {}
+        self._others: dict[Hashable, SupervisorLine] = {}
+
+    def line_to(self, item: Message) -> tuple[str, SupervisorLine]:
+        """Give the address that executors of the machine have in their names, and the line to its supervisor.
+
+        Raises LaunchFailed, or BadArgument for what is no machine.
+        """
+        address = parse_address(item["address"], item.get("user"))
+        executable: str | None = item.get("executable")
+        if not address.is_ssh and (address.host == self._address or is_local(address.host)):
+            return self._address, self._line_here(executable)
+        return address.host, self._line_there(address, executable)
+
+    def _line_here(self, executable: str | None) -> LocalLine:
+        line = self._local.get(executable)
+        if line is None or not line.is_open:
+            line = self._local[executable] = start_supervisor(self._reactor, self._home, executable)
+        return line
+
+    def _line_there(self, address: MachineAddress, executable: str | None) -> SupervisorLine:
+        line = self._others.get((address, executable))
+        if line is None or not line.is_open:
+            from softgrid._launch.ssh import SshLine, SshOptions
+
+            rules = self._rules().for_machine(self._address)
+            command = rules["ssh_command"]
+            options = SshOptions(
+                shlex.split(command) if isinstance(command, str) else command, rules["ssh_accept_new_hosts"]
+            )
+            cookie = next((line.cookie for line in self._local.values() if line.cookie), os.environ.get(COOKIE, ""))
+            line = self._others[address, executable] = SshLine(address, executable, options, self._reactor, cookie)
+        return line
+
+    def start_supervisor(self) -> None:
+        """Have the supervisor of this machine warm before the first launch asks for it."""
+        self._line_here(None)
+
+    @property
+    def has_supervisor(self) -> bool:
+        """Whether this machine has a supervisor that can be asked."""
+        line = self._local.get(None)
+        return line is not None and line.is_open
+
+    def open_lines(self) -> list[SupervisorLine]:
+        """Give the lines over which a supervisor can be asked."""
+        return [line for line in (*self._others.values(), *self._local.values()) if line.is_open]
+
+    def end(self, timeout: float) -> None:
+        """End the supervisors that were started here; those of other machines first, all at the same time."""
+        for lines in (self._others, self._local):
+            for line in lines.values():
+                line.say_end()
+            for line in lines.values():
+                line.await_end(timeout)
+            lines.clear()
+
+    def abandon(self) -> None:
+        """In a forked process: the supervisors belong to the parent."""
+        for line in (*self._others.values(), *self._local.values()):
+            line.abandon()
+        self._others.clear()
+        self._local.clear()

@@ -1,0 +1,68 @@
+"""Functions pickled by another Python: asked for as source, once for each caller and function.
+
+The calls wait here meanwhile. What comes is believed for the calls of whoever sent it, and of nobody else.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from softgrid._node.execution import Task
+from softgrid._wire.functions import PickledFunction, digest_of
+
+KEPT = 1024
+
+_Key = tuple[int, bytes]
+
+
+class Translations:
+    """Calls of functions that this Python cannot read as they came."""
+
+    def __init__(
+        self,
+        ask: Callable[[int, bytes], None],
+        accept: Callable[[Task], None],
+        refuse: Callable[[int, int, str], None],
+    ) -> None:
+        self._ask = ask
+        self._accept = accept
+        self._refuse = refuse
+        self._known: OrderedDict[_Key, PickledFunction] = OrderedDict()
+        self._waiting: dict[_Key, list[Task]] = {}
+
+    def translate(self, task: Task) -> None:
+        """Have *task* run as soon as its function can be read."""
+        function = task.call.function
+        assert isinstance(function, PickledFunction)
+        key = (task.source, function.digest)
+        known = self._known.get(key)
+        if known is not None:
+            self._known.move_to_end(key)
+            task.call.function = known
+            self._accept(task)
+            return
+        waiting = self._waiting.setdefault(key, [])
+        waiting.append(task)
+        if len(waiting) == 1:
+            self._ask(*key)
+
+    def on_translated(self, source: int, digest: bytes, body: bytes, reason: str) -> None:
+        """The function has come as source, or (no *body*) will not come, for that reason."""
+        waiting = self._waiting.pop((source, digest), [])
+        if not body:
+            for task in waiting:
+                self._refuse(task.source, task.message_id, reason)
+            return
+        function = self._known[source, digest] = PickledFunction(digest_of(body), body)
+        if len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        for task in waiting:
+            task.call.function = function
+            self._accept(task)
+
+    def forget(self, sources: set[int]) -> None:
+        """Callers are gone, and with them what they waited for."""
+        for table in (self._known, self._waiting):
+            for key in [key for key in table if key[0] in sources]:
+                del table[key]
