@@ -441,12 +441,21 @@ def test_news_without_anything_to_read_changes_nothing(door: Door) -> None:
     assert door.refused == []
 
 
-def test_those_go_first_who_have_not_even_spoken_tls(door: Door, monkeypatch: Any) -> None:
-    monkeypatch.setattr(doorway_module, "MAX_PER_SOURCE", 2)
+def test_those_go_first_who_have_come_least_far(door: Door, monkeypatch: Any) -> None:
+    monkeypatch.setattr(doorway_module, "MAX_PER_SOURCE", 3)
     private = door.visit_privately()
-    idle = door.visit()
+    heard = door.visit()
+    heard.say(HELLO)
+    turn_until_idle(door.reactor)
+    silent = door.visit()
+    for _ in range(20):
+        another = door.visit()
+        assert silent.is_shut_out()
+        silent = another
+    silent.say(HELLO)
+    turn_until_idle(door.reactor)
     door.visit()
-    assert idle.is_shut_out()
+    assert heard.is_shut_out(), "of those who have come as far the oldest"
     assert door.shake(private, "right").is_done
 
 

@@ -45,7 +45,8 @@ def main(address: str, port: int, role: str) -> None:
 def _wish_from(argv: Sequence[str], wish: Wish) -> Wish:
     import argparse
 
-    parser = argparse.ArgumentParser(description=f"Join the grid at {wish.address}:{wish.port}.")
+    description = f"Join the grid at {wish.address}:{wish.port}."
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     add_options(parser, wish)
     return wish_with(wish, parser.parse_args(list(argv)))
 

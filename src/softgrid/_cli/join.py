@@ -15,6 +15,7 @@ def add_parser(commands: Any) -> None:
         help="join a grid by hand, from any machine",
         description="Be an executor of a grid, directly below the one that listens at ADDRESS:PORT, until the grid "
         "ends or Ctrl-C. Its password is read from a file or asked for, and proved without being sent.",
+        allow_abbrev=False,  # or --password would be taken for --password-file
     )
     parser.add_argument("where", metavar="ADDRESS:PORT", type=address_and_port, help="where that executor listens")
     add_options(parser, Wish("", 0))

@@ -79,9 +79,9 @@ class Doorway:
         self._visitors[sock.fileno()] = visitor
 
     def _make_room(self, source: str | None) -> None:
-        """Turn away who is here longest, of those from *source* or of all; first of those who are not private yet."""
+        """Turn away who has come least far, and of these who is here longest, of those from *source* or of all."""
         crowd = [visitor for visitor in self._visitors.values() if source in (None, visitor.source)]
-        min(crowd, key=lambda visitor: visitor.is_private).turn_away("too many were at the door")
+        min(crowd, key=lambda visitor: visitor.progress).turn_away("too many were at the door")
 
     def _rest(self) -> None:
         self._reactor.set_mask(self._listener.fileno(), read=False, write=False)
@@ -154,6 +154,11 @@ class _Visitor:
             DEADLINE_S, lambda: self.turn_away("it did not say who it is in time")
         )
         reactor.watch(sock.fileno(), self._on_ready)
+
+    @property
+    def progress(self) -> int:
+        """How far it has come: silent, heard, private."""
+        return 2 if self.is_private else 1 if self._said else 0
 
     def _on_ready(self, mask: int) -> None:
         try:

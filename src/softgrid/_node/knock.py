@@ -10,8 +10,8 @@ from softgrid._io.tls import SMALL, TlsStream
 from softgrid._model.errors import HandshakeFailed, TimedOut
 from softgrid._wire.handshake import ClientHandshake
 
-TRIES = 5
-PAUSE_S = 0.05
+TRIES = 8
+PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.4
 
 
 class _TurnedAway(HandshakeFailed):
@@ -31,7 +31,7 @@ def knock(address: str, port: int, password: str, deadline: float) -> TlsStream:
             if not left or monotonic() + pause > deadline:
                 raise
             sleep(pause)  # a crowd at the door is gone in a moment
-            pause *= 2
+            pause = min(2 * pause, LONGEST_PAUSE_S)
     raise AssertionError("unreachable")
 
 

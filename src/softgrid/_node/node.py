@@ -45,6 +45,7 @@ from softgrid._node.switch import Switch
 from softgrid._node.transfers import Failed, Transfers, TransferSpec
 from softgrid._node.translations import Translations
 from softgrid._node.workers import Workers
+from softgrid._state.refusals import SUMMARY_S, Refusals
 from softgrid._state.reservations import Reservations
 from softgrid._state.tree import Tree
 from softgrid._util.cores import own_cores
@@ -217,6 +218,7 @@ class Node:
                 Kind.LOG: self.logs.on_log,
             }
         )
+        self._refusals = Refusals()
         self._doorway = self._open_doorway()
         self.on_upgrid_lost: Callable[[str], None] = lambda reason: None
 
@@ -250,10 +252,14 @@ class Node:
         return link
 
     def _on_stranger(self, source: str, reason: str) -> None:
-        self.logs.say(
-            "warn",
-            f"a connection from {source} to port {self.grid_name.port} was refused: {reason}",
-        )
+        if self._refusals.is_empty:
+            self.reactor.call_later(SUMMARY_S, lambda: self._say_of_strangers(self._refusals.take_summary()))
+        first = self._refusals.note(source, reason)
+        self._say_of_strangers([first] if first else [])
+
+    def _say_of_strangers(self, texts: list[str]) -> None:
+        for text in texts:
+            self.logs.say("warn", f"at port {self.grid_name.port}: {text}")
 
     def _on_bug(self, error: BaseException) -> None:
         import traceback
