@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.system.grids import Grid
+from tests.system.grids import Grid, MakeGrid
+from tests.system.watching import wait_until
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -133,9 +134,20 @@ def test_code_of_users_is_run_only_where_functions_of_users_are(grid: Grid, loca
     assert (tmp_path / "remote" / "own").read_text() == "words"
 
 
+def test_plain_types_by_the_name_of_the_method_are_refused(grid: Grid, local: Any, tmp_path: Path) -> None:
+    kwargs = RepositoryTransfer.get_repository_transfer_kwargs(local, "one", str(tmp_path / "remote"))
+    path, info, replace, shipped, replace_files = kwargs["args"]
+    kwargs["args"] = (path, info, replace, shipped.files, replace_files)
+    for receiver in (grid.managers[0], grid.workers[0]):
+        (status,) = grid.O.transfer(kwargs, receiver, collect=True)
+        assert not status
+        assert "files: got" in status.error
+    assert not (tmp_path / "remote").exists()
+
+
 def test_paths_that_leave_the_repository_are_refused(grid: Grid, local: Any, tmp_path: Path) -> None:
     kwargs = RepositoryTransfer.get_repository_transfer_kwargs(local, "one", str(tmp_path / "remote"))
-    files = kwargs["args"][3]
+    files = kwargs["args"][3].files
     files["../outside"] = files["one"]
     (status,) = grid.O.transfer(kwargs, grid.workers[0], collect=True)
     assert not status
@@ -161,15 +173,27 @@ def test_what_cannot_be_read_is_said_at_once(local: Any, arguments: dict[str, An
         )
 
 
+def test_the_path_may_be_relative_to_a_folder_of_the_receiver(make_grid: MakeGrid, local: Any, tmp_path: Path) -> None:
+    grid = make_grid(workers=0)
+    (worker,) = grid.launch("Worker", executorKwargs={"permanentDir": str(tmp_path / "kept")})
+    status = sent(grid, worker, localRepo=local, paths="one", remoteRepo=("permanent", "deep/repo"))
+    assert status.data == str(tmp_path / "kept" / "deep" / "repo")
+    assert contents(tmp_path / "kept" / "deep" / "repo")[:2] == (INFO, {"one": VALUES["one"]})
+    status = sent(grid, worker, localRepo=local, paths="one", remoteRepo=("temporary", "repo"))
+    assert contents(Path(status.data))[:2] == (INFO, {"one": VALUES["one"]})
+    assert all(grid.O.kill_executor(worker))
+    wait_until(lambda: not os.path.exists(status.data), what="what is temporary goes with its executor")
+
+
 @pytest.mark.parametrize("path", [5, "", None, ("temporary",), ("nowhere", "x"), ("temporary", "../x")])
 def test_a_path_that_cannot_be_meant_is_a_failed_status(grid: Grid, local: Any, path: Any) -> None:
     status = sent(grid, grid.workers[0], localRepo=local, paths="one", remoteRepo=path)
     assert not status
-    assert status.error.startswith(("repoPath: got", "path: got"))
+    assert status.error.startswith("repoPath: got")
 
 
 def test_dump_can_be_called_where_one_is(grid: Grid, tmp_path: Path, local: Any) -> None:
-    files = RepositoryTransfer.get_repository_transfer_kwargs(local, "one", "")["args"][3]
+    files = RepositoryTransfer.get_repository_transfer_kwargs(local, "one", "")["args"][3].files
     status = RepositoryTransfer.dump(grid.O, str(tmp_path / "here"), None, False, files, True)
     assert status, status.error
     assert contents(tmp_path / "here")[:2] == ("", {"one": VALUES["one"]})

@@ -248,11 +248,15 @@ class ExecutorBase(LaunchBase):
         added = self._node.reserving.add(names, promisePassword, promiseTimeout, patience, force=force)
         return statuses_for_errors(names, added)
 
-    def _dump_repository(self, *args: Any) -> Any:
+    @or_status
+    def _dump_repository(self, path: Any, info: Any, replace: Any, shipped: Any, replace_files: Any) -> Any:
         """What ``Addons.RepositoryTransfer`` has a receiver do."""
         from softgrid._api.repository_transfer import RepositoryTransfer
+        from softgrid._store.repositories import ShippedFiles
 
-        return RepositoryTransfer.dump(self, *args)
+        if not isinstance(shipped, ShippedFiles):
+            raise BadArgument("files", type(shipped), "what get_repository_transfer_kwargs gives")
+        return RepositoryTransfer.dump(self, path, info, replace, shipped.files, replace_files)
 
     def connect_to_grid(
         self,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from softgrid._api.boundary import or_status
 from softgrid._api.transfer_base import TransferBase
 from softgrid._model.errors import BadArgument
 from softgrid._model.status import SoftgridStatus
+from softgrid._store.paths import split_path
 
 
 class RepositoryTransfer:
@@ -50,11 +52,11 @@ class RepositoryTransfer:
         Raises ValueError (BadArgument) for what is no repository or no file of it, NotTransferred for what cannot be
         read or pickled, NotInstalled without pyrep. Blocks while it reads.
         """
-        from softgrid._store.repositories import read_repository
+        from softgrid._store.repositories import ShippedFiles, read_repository
 
         content = read_repository(_local(localRepo), _paths(paths))
         info = _info(remoteRepoInfo, content.info)
-        args = (remoteRepo, info, remoteRepoReplace, content.files, remoteRepoReplaceFiles)
+        args = (remoteRepo, info, remoteRepoReplace, ShippedFiles(content.files), remoteRepoReplaceFiles)
         template: dict[str, Any] = TransferBase.get_transfer_template(None, "_dump_repository", args)  # type: ignore[arg-type]
         return template
 
@@ -87,8 +89,9 @@ class RepositoryTransfer:
 
         if not executor.allowExecutingUDF:
             check_ways(files)
-        path = _path(executor, repoPath)
-        count = write_repository(path, repoInfo, files, replace=repoReplace, replace_files=replaceFiles)
+        path, room = _place(executor, repoPath)
+        with room:
+            count = write_repository(path, repoInfo, files, replace=repoReplace, replace_files=replaceFiles)
         return SoftgridStatus(True, message=f"{count} files are in repository {path!r}", data=path)
 
 
@@ -107,9 +110,14 @@ def _paths(paths: Any) -> list[str]:
     return list(given)
 
 
-def _path(executor: Any, given: Any) -> str:
+def _place(executor: Any, given: Any) -> tuple[str, AbstractContextManager[None]]:
+    """Give the path that is meant, and what has its folder stay there meanwhile."""
     if isinstance(given, str) and given:
-        return os.path.abspath(os.path.expanduser(given))
+        return os.path.abspath(os.path.expanduser(given)), nullcontext()
+    if isinstance(given, (tuple, list)) and len(given) == 2:
+        root, relative = given
+        stores = executor._node.stores
+        return os.path.join(stores.folder(root, "repoPath"), *split_path(relative, "repoPath")), stores.room(root)
     raise BadArgument("repoPath", given, "a path, or a pair of 'temporary' or 'permanent' and a relative path")
 
 

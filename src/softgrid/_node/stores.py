@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 AS_IS, SERIALIZED, TRAVELLING = "as is", "serialized", "travelling"
 """Forms of what is kept: itself; serialised, as users know it; and as a result that another executor makes it of."""
 
-TEMPORARY = "temporary"
+TEMPORARY, PERMANENT = "temporary", "permanent"
 _ABSENT = object()
 
 
@@ -111,7 +111,7 @@ class Stores:
     ) -> str:
         """Write a file and keep its name; gives where it is. The functions come in any of the forms that users know."""
         _check_arguments("w", args, kwargs)
-        with self._room(root):
+        with self.room(root):
             file = self.files.add(
                 name,
                 path,
@@ -163,7 +163,7 @@ class Stores:
         """Make a package or module importable."""
         if self._is_closed:
             raise Closed("this executor has left the grid, and imports nothing for it any more")
-        with self._room(site):
+        with self.room(site):
             return self.packages.add(package, relative_root=relative_root, site=site, replace=replace)
 
     # -- folders --------------------------------------------------------------------------------------------------
@@ -172,7 +172,16 @@ class Stores:
     def _temporary(self) -> str:
         return os.path.join(self._home.path, TEMPORARY)
 
-    def _room(self, root: object) -> AbstractContextManager[None]:
+    def folder(self, root: object, parameter: str = "root") -> str:
+        """Give the folder that 'temporary' or 'permanent' means here; what is put there needs room."""
+        if root == TEMPORARY:
+            return self._temporary
+        if root == PERMANENT:
+            return self._permanent
+        raise BadArgument(parameter, root, "'temporary' or 'permanent'")
+
+    def room(self, root: object) -> AbstractContextManager[None]:
+        """Have that folder stay within the block, should the executor leave meanwhile."""
         return self._home.in_use() if root == TEMPORARY else nullcontext()
 
     def close(self) -> None:

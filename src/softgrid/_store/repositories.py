@@ -39,6 +39,13 @@ class Content(NamedTuple):
     files: Files
 
 
+class ShippedFiles(NamedTuple):
+    """Files on their way: a class of its own, since their values are pickles, and who is believed plain types only
+    cannot send it."""
+
+    files: Files
+
+
 class NotTransferred(SoftgridError):
     """A repository or one of its files cannot be read or written; says which, and pyrep's own words."""
 
