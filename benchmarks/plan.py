@@ -111,6 +111,16 @@ WORKLOADS: tuple[Workload, ...] = (
         deadline_s=90,
     ),
     Workload(
+        "bridge",
+        "Round trip of a no-op call over a bridge, between workers of two managers",
+        "As above, but called by a worker. `softgrid-hop`: orchestrator to worker, 1 hop, in the "
+        "same run, which is what the goal is set against. `softgrid-tree`: the same two workers "
+        "without a bridge, 4 hops. Floor: 1 hop, as above. No peer has bridges.",
+        (Metric("p50_us", "p50", "µs", Goal(1.3, "ratio", "softgrid-hop")),),
+        (FLOOR, SOFTGRID, "softgrid-hop", "softgrid-tree"),
+        deadline_s=90,
+    ),
+    Workload(
         "throughput",
         "Many no-op calls over 2 workers",
         "20,000 calls handed over at once and all results taken; softgrid: one `transfer` to a "

@@ -34,6 +34,7 @@ def rtt1(report: Report) -> None:
 
 
 rtt3 = rtt1
+bridge = rtt1
 
 
 def relayed_rtt3(report: Report) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks import bulk, growth, overtaking, stencil
 from benchmarks.calls import (
+    Metrics,
     Report,
     Stopwatch,
     calls_per_second,
@@ -80,6 +81,47 @@ def rtt3(report: Report) -> None:
     """Orchestrator to router to manager to worker."""
     with orchestrator() as top:
         time_calls(top, chain(top)[-1], report)
+
+
+hop_bridge = rtt1
+
+
+def bridge(report: Report) -> None:
+    """Worker to worker of another manager, over a bridge."""
+    with orchestrator() as top:
+        first, second = two_branches(top)
+        status = top.build_bridge(second, first)
+        if not status:
+            raise RuntimeError(status.error)
+        report(timed_by(top, first, second))
+
+
+def tree_bridge(report: Report) -> None:
+    """The same through manager, orchestrator and manager."""
+    with orchestrator() as top:
+        report(timed_by(top, *two_branches(top)))
+
+
+def two_branches(top: Any) -> list[str]:
+    """Two workers, each below a manager of its own."""
+    return launch(top, "worker", launch(top, "manager", [top.gridUniqueName] * 2))
+
+
+def timed_by(top: Any, caller: str, receiver: str) -> Metrics:
+    """Round trips from worker to worker."""
+    kwargs = top.get_transfer_template(func=time_calls_from, args=(receiver,))
+    kwargs["first_argument_executor"] = True
+    [metrics] = top.transfer(transferKwargs=kwargs, receivers=caller, collect=True)
+    if not isinstance(metrics, dict):
+        raise RuntimeError(str(metrics))
+    return metrics
+
+
+def time_calls_from(executor: Any, receiver: str) -> Metrics:
+    """Round trips from the worker that runs this."""
+    call_each(executor, receiver, 1)
+    kwargs = template(executor)
+    return p50_us(lambda: executor.transfer(transferKwargs=kwargs, receivers=receiver, collect=True))
 
 
 def throughput(report: Report) -> None:

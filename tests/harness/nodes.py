@@ -42,6 +42,8 @@ class FakeLink:
         self.passed: list[Any] = []
         self.pauses: list[FakeLink] = []
         self.closings: list[str] = []
+        self.has_streams = False
+        self.destinations: list[int] = []
 
     def __repr__(self) -> str:
         return f"<FakeLink {self.name}>"
@@ -66,6 +68,7 @@ class FakeLink:
     def send(self, data: Any, destination: int = 0, descriptors: Any = None) -> None:
         self.outgoing += data
         self.passed.append(descriptors)
+        self.destinations.append(destination)
 
     def send_stream(self, destination: int, frames: Any) -> Waiter:
         for pieces in frames:

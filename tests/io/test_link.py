@@ -552,3 +552,23 @@ def test_too_many_descriptors_on_their_way_are_tried_again(passing: Any, tmp_pat
     turn_until(one.reactor, lambda: len(other.received) == 2)
     assert other.received == b"xy"
     assert contents(other.link.take_descriptors(1)) == [b"a"]
+
+
+@pytest.mark.parametrize("then", ["send", "stream", "close"])
+def test_a_descriptor_that_somebody_else_closed_ends_the_link_and_raises_nothing(end: LinkEnd, then: str) -> None:
+    os.dup2(os.open(os.devnull, os.O_RDWR), end.link._fd)
+    if then == "send":
+        end.link.send(b"x")
+        assert end.link.closed
+    elif then == "stream":
+        assert end.link.send_stream(1, iter(Bulk(b"A", 3))).done
+        assert end.link.closed
+    end.link.close("over")
+    assert end.closings == ["over"]
+
+
+def test_a_link_knows_whether_bulk_messages_are_on_their_way(end: LinkEnd) -> None:
+    assert not end.link.has_streams
+    end.fill()
+    end.link.send_stream(1, iter(Bulk(b"A", 3)))
+    assert end.link.has_streams

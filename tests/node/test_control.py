@@ -9,12 +9,13 @@ import pytest
 from tests.harness.nodes import FakeLink, FakeReactor, FakeSwitch
 from tests.harness.trees import A1, A2, STRANGER, TOP
 
+from softgrid._io.descriptors import Descriptors
 from softgrid._model.errors import NoRoute, PeerLost, Refused, SoftgridError, TimedOut, Undecodable
 from softgrid._model.names import node_id
 from softgrid._node.control import Control, error_message
 from softgrid._state.inflight import InFlight
 from softgrid._wire.control import decode_control, encode_control
-from softgrid._wire.framing import Kind
+from softgrid._wire.framing import Carried, FromGuest, Kind
 
 ME, THEM = node_id(TOP), node_id(A1)
 
@@ -312,3 +313,50 @@ def test_what_is_no_control_message_is_undecodable(asking: Asking, body: bytes) 
 def test_a_lost_peer_is_told_from_other_errors() -> None:
     assert error_message(PeerLost("gone")) == {"op": "error", "reason": "gone", "is_lost": True}
     assert error_message(Refused("no")) == {"op": "error", "reason": "no", "is_lost": False}
+
+
+# -- guests, and descriptors ----------------------------------------------------------------------
+
+
+def test_who_is_asked_without_a_limit_is_waited_for_until_this_executor_leaves(asking: Asking) -> None:
+    [answer] = asking.control.ask_each([A1], {"op": "question"}, None)
+    assert isinstance(answer, TimedOut)
+    assert "left the grid" in str(answer)
+    assert asking.reactor.waits == [None]
+
+
+@pytest.mark.parametrize("body", [encode_control({"op": "answer"}), FromGuest(encode_control({"op": "answer"}))])
+def test_an_answer_says_whether_it_is_a_guests(asking: Asking, body: Any) -> None:
+    asking.ask()
+    message_id = asking.switch.take_one(Kind.CONTROL).message_id
+    asking.control.on_control(None, THEM, message_id, body)
+    assert asking.answers == [{"op": "answer", **({"from_guest": True} if type(body) is FromGuest else {})}]
+
+
+def test_descriptors_go_with_a_question_where_the_way_passes_them(asking: Asking) -> None:
+    carried: list[Any] = []
+    passes = [True, False]
+    asking.switch.send_carrying = lambda *given: carried.append(given) or passes.pop(0)  # type: ignore[attr-defined]
+    descriptors = Descriptors()
+    for _ in range(2):
+        asking.control.ask(A1, {"op": "question"}, asking.answers.append, descriptors)
+    assert [(given[0], decode_control(given[2]), given[3]) for given in carried] == [
+        (THEM, {"op": "question"}, descriptors)
+    ] * 2
+    [refused] = asking.answers
+    assert isinstance(refused, NoRoute)
+    asking.switch.check_nothing_sent()
+
+
+def test_a_question_about_descriptors_is_put_to_its_own_method(asking: Asking) -> None:
+    taken: list[Any] = []
+    asking.control.methods["plain"] = lambda message, source, answer: answer({})
+    asking.control.carrying["about"] = lambda *given: (taken.append(given[:3]), given[3]({"ok": True}))
+    descriptors = Descriptors()
+    for op in ("about", "plain"):
+        asking.control.on_control(None, THEM, 5, Carried(encode_control({"op": op}), descriptors))
+    asking.comes({"op": "about"})
+    assert taken == [(descriptors, {"op": "about"}, THEM)]
+    answers = [sent.message for sent in asking.switch.take(Kind.CONTROL)]
+    assert [answer["op"] for answer in answers] == ["answer", "error", "error"]
+    assert answers[0]["ok"] is True

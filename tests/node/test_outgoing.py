@@ -63,3 +63,40 @@ def test_memory_and_calls_that_wait_for_room_are_waited_for() -> None:
     outgoing.note_sent()
     assert waiters[1].done
     assert outgoing.waiters() == [memory]
+
+
+class Crossing:
+    """A bridge that counts what it is told."""
+
+    def __init__(self, peer: int) -> None:
+        self.peer = peer
+        self.told = 0
+
+    def note_sent_through_tree(self) -> None:
+        self.told += 1
+
+
+def test_a_bridge_opened_after_a_call_was_gathered_is_told_when_it_has_gone() -> None:
+    old, new, hop = Crossing(1), Crossing(2), Hop()
+    bridges: dict[int, Any] = {1: old}
+    outgoing = Outgoing(bridges)
+    outgoing.add(hop, b"a")  # type: ignore[arg-type]
+    bridges[2] = new
+    outgoing.give_way_to(old, hop)  # type: ignore[arg-type]
+    assert (hop.writes, old.told, new.told) == ([], 0, 0)
+    for _ in range(2):
+        outgoing.give_way_to(new, hop)  # type: ignore[arg-type]
+        assert (hop.writes, old.told, new.told) == ([b"a"], 0, 1)
+    outgoing.flush_all()
+    assert (old.told, new.told) == (0, 1)
+
+
+def test_a_bridge_opened_meanwhile_is_told_at_the_end_and_before_a_call_that_waits() -> None:
+    for last in ("give_way", "flush_all"):
+        bridge, hop = Crossing(1), Hop()
+        bridges: dict[int, Any] = {}
+        outgoing = Outgoing(bridges)
+        outgoing.add(hop, b"a")  # type: ignore[arg-type]
+        bridges[1] = bridge
+        getattr(outgoing, last)(*[hop] * (last == "give_way"))
+        assert (hop.writes, bridge.told) == ([b"a"], 1)

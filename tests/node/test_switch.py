@@ -22,11 +22,13 @@ from softgrid._node.switch import Switch
 from softgrid._state.tree import Tree
 from softgrid._wire.framing import (
     ATTACHED,
+    CARRYING,
     HEADER,
     HEADER_SIZE,
     MAX_BODY,
     MAX_HOPS,
     MORE,
+    Carried,
     Header,
     Kind,
     Outbound,
@@ -512,6 +514,16 @@ def test_order_is_kept_between_messages_with_and_without_payloads_beside_them(bo
     assert [header.message_id for header, _ in board.to_c.take_frames()] == [1, 2, 3, 2, 4]
 
 
+def test_what_follows_a_payload_that_leaves_shared_memory_does_not_overtake_it(board: Board) -> None:
+    board.to_c.has_streams = True
+    board.comes(board.to_b, call(C_ID, B1_ID, b"1") + call(C_ID, B_ID, b"22"))
+    assert [body for _, body in board.to_c.take_frames()] == [b"1", b"22"]
+    assert board.to_c.destinations == [C_ID, C_ID]
+    board.to_c.has_streams = False
+    board.comes(board.to_b, call(C_ID, B1_ID, b"1") + call(C_ID, B_ID, b"22"))
+    assert board.to_c.destinations == [C_ID, C_ID, 0]
+
+
 def test_hops_are_counted_for_payloads_beside_their_message_too(board: Board) -> None:
     board.to_c.passes_descriptors = True
     comes_attached(board, board.to_b, C_ID, B1_ID, b"x" * LARGE, hops=5)
@@ -638,3 +650,76 @@ def test_a_bug_in_the_taker_of_a_message_does_not_lose_those_after_it(board: Boa
         except KeyError:  # may be told to the reactor, which reports it
             continue
     assert [given[-1] for given in board.take_delivered()] == [b"second", b"third"]
+
+
+# -- messages about descriptors -------------------------------------------------------------------
+
+
+def carries(
+    board: Board, link: FakeLink, destination: int, source: int, kind: int = Kind.CONTROL, flags: int = CARRYING
+) -> Any:
+    descriptors = a_segment(b"x")
+    link.descriptors.append(descriptors)
+    board.comes(link, HEADER.pack(4, kind, flags, 0, 2, destination, source, 7) + b"head")
+    return descriptors
+
+
+def test_descriptors_that_a_message_is_about_are_delivered_with_it(board: Board) -> None:
+    descriptors = carries(board, board.to_b, ME, B1_ID)
+    [(kind, link, source, message_id, body)] = board.take_delivered()
+    assert (kind, link, source, message_id) == (Kind.CONTROL, board.to_b, B1_ID, 7)
+    assert body == Carried(b"head", descriptors)
+    board.check_nothing_else()
+
+
+def test_descriptors_that_a_message_is_about_are_passed_on_unread(board: Board) -> None:
+    board.to_c.passes_descriptors = True
+    descriptors = carries(board, board.to_b, C_ID, B1_ID)
+    assert board.to_c.passed == [descriptors]
+    assert board.to_c.take_frames() == [(Header(4, Kind.CONTROL, CARRYING, 1, 2, C_ID, B1_ID, 7), b"head")]
+    assert board.to_c.speakers == {B1_ID}
+    board.check_nothing_else()
+
+
+def test_where_no_descriptor_passes_a_message_about_one_is_refused(board: Board) -> None:
+    carries(board, board.to_b, C_ID, B1_ID)
+    assert [header.message_id for header in board.refused] == [7]
+    board.refused.clear()
+    board.check_nothing_else()
+
+
+@pytest.mark.parametrize(("kind", "flags"), [(Kind.CALL, CARRYING), (Kind.CONTROL, CARRYING | MORE)])
+def test_no_other_message_is_about_descriptors(board: Board, kind: Kind, flags: int) -> None:
+    carries(board, board.to_b, ME, B1_ID, kind, flags)
+    assert board.to_b.closed
+    assert board.delivered == []
+
+
+def test_a_message_about_descriptors_is_sent_where_they_pass(board: Board) -> None:
+    descriptors = a_segment(b"x")
+    assert board.switch.send_carrying(C_ID, 9, b"head", descriptors) is False
+    board.to_c.passes_descriptors = True
+    assert board.switch.send_carrying(C_ID, 9, b"head", descriptors) is True
+    assert board.to_c.passed == [descriptors]
+    assert board.to_c.take_frames() == [(Header(4, Kind.CONTROL, CARRYING, 0, 2, C_ID, ME, 9), b"head")]
+    assert Board(has_uplink=False).switch.send_carrying(A1_ID, 9, b"head", descriptors) is False
+
+
+# -- the crossing of one link ---------------------------------------------------------------------
+
+
+def test_beside_the_tree_only_the_other_end_is_believed_and_nothing_is_passed_on(board: Board) -> None:
+    link = FakeLink("bridge")
+    crossing = board.switch.beside(B1_ID, link)  # type: ignore[arg-type]
+    taken: list[Any] = []
+    crossing.deliver[Kind.CALL] = lambda *given: taken.append(given[1:])
+    frames_of = [(ME, B1_ID), (ME, A1_ID), (ME, B_ID), (C_ID, B1_ID), (A1_ID, B1_ID), (B1_ID, B1_ID), (ME, ME)]
+    link.incoming.append(b"".join(call(*ends) for ends in frames_of))
+    crossing.on_readable(link)  # type: ignore[arg-type]
+    assert taken == [(B1_ID, 7, b"body")]
+    assert crossing.dropped_frames == 6
+    assert link.take_frames() == []
+    crossing.send(Kind.RESULT, B1_ID, 3, Outbound(b"x"))
+    crossing.send(Kind.RESULT, A1_ID, 4, Outbound(b"x"))
+    assert [header.message_id for header, _ in link.take_frames()] == [3]
+    board.check_nothing_else()

@@ -11,13 +11,15 @@ from tests.harness.nodes import FakeLink, FakeReactor, split_frames
 from tests.harness.sockets import LinkEnd, a_reactor
 from tests.harness.trees import A1, A2, B1, STRANGER, TOP, A, B, R
 
-from softgrid._io.reactor import Reactor
+from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import THRESHOLD
 from softgrid._model.errors import BadArgument, NoRoute, PeerLost, SoftgridError, TimedOut
 from softgrid._model.names import node_id
+from softgrid._node.bridge import Bridge
 from softgrid._node.switch import Switch
 from softgrid._node.transfers import Failed, Transfers, TransferSpec
 from softgrid._state.tree import Tree
+from softgrid._state.windows import QUEUED_BYTES
 from softgrid._wire.calls import (
     FIRST_ARGUMENT,
     RETURN,
@@ -28,7 +30,7 @@ from softgrid._wire.calls import (
     encode_refusal,
     encode_result,
 )
-from softgrid._wire.framing import MORE, Assembler, Header, Outbound
+from softgrid._wire.framing import MORE, Assembler, Header, Kind, Outbound
 from softgrid._wire.functions import FunctionName, FunctionSource, PickledFunction
 
 
@@ -91,7 +93,7 @@ class Sending:
             assembler = Assembler()
             for header, body in link.take_frames():
                 assert header.source == node_id(TOP)
-                whole = assembler.add(header.source, header.message_id, header.flags, body)
+                whole = assembler.add(header.kind, header.source, header.message_id, header.flags, body)
                 if whole is not None:
                     calls.append((header.destination, header.message_id, decode_call(whole)))
         self.sent += calls
@@ -496,7 +498,7 @@ def ends_of(frames: list[tuple[Header, bytes]]) -> list[int]:
     """Give the ids of messages in the order in which they were complete."""
     assembler, ends = Assembler(), []
     for header, body in frames:
-        if assembler.add(header.source, header.message_id, header.flags, body) is not None:
+        if assembler.add(header.kind, header.source, header.message_id, header.flags, body) is not None:
             ends.append(header.message_id)
     return ends
 
@@ -554,3 +556,141 @@ def test_a_large_call_goes_in_frames_and_comes_together() -> None:
     assert [header.flags for header, _ in frames] == [MORE] * (len(frames) - 1) + [0]
     (got,), _ = decode_call(bytearray(b"".join(body for _, body in frames))).arguments()
     assert (got == array).all()
+
+
+# -- bridges --------------------------------------------------------------------------------------
+
+
+class FakeBridge(Bridge):
+    """A bridge that keeps what it is given."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.peer = name, node_id(name)
+        self.given: list[tuple[int, Call, bool]] = []
+        self.told = 0
+        self.gone = False
+        self.waiter: Any = None
+
+    @property
+    def is_gone(self) -> bool:
+        return self.gone
+
+    def send(self, kind: int, message_id: int, outbound: Outbound, may_bridge: bool = True) -> Any:
+        assert kind == Kind.CALL
+        self.given.append((message_id, decode_call(outbound.joined()), may_bridge))
+        return self.waiter
+
+    def note_sent_through_tree(self) -> None:
+        self.told += 1
+
+
+def bridged(sending: Sending, name: str = A1) -> FakeBridge:
+    bridge = sending.transfers.bridges[node_id(name)] = FakeBridge(name)
+    return bridge
+
+
+def answer_bridged(sending: Sending, bridge: FakeBridge, *results: Any) -> None:
+    def answer(waiter: Any) -> None:
+        sending.take_calls()
+        for (message_id, _, _), result in zip(bridge.given, results, strict=True):
+            sending.answer(bridge.name, message_id, result)
+
+    sending.reactor.while_waiting = answer
+
+
+@pytest.mark.parametrize("receivers", [A1, [A1]])
+@pytest.mark.parametrize(
+    ("allowed", "template", "may_bridge"),
+    [(True, {}, True), (False, {}, False), (None, {}, True), (None, {"allow_bridging": False}, False)],
+)
+def test_a_call_to_the_other_end_of_a_bridge_is_given_to_it(sending, receivers, allowed, template, may_bridge) -> None:
+    bridge = bridged(sending)
+    answer_bridged(sending, bridge, "answer")
+    kwargs = {"function": "f", **template}
+    assert sending.transfer(receivers, kwargs, allow_bridging=allowed) == ["answer"]
+    [(_, call, may)] = bridge.given
+    assert (call.function, may) == (FunctionName("f"), may_bridge)
+    assert bridge.told == 0
+    sending.check_nothing_sent()
+
+
+def test_others_take_the_tree_beside_a_bridge(sending: Sending) -> None:
+    bridge = bridged(sending)
+    answer_bridged(sending, bridge, "over")
+    results = sending.transfer([A1, A2], collect=False)
+    assert results is None
+    [(target, _, _)] = sending.take_calls()
+    assert target == node_id(A2)
+    assert len(bridge.given) == 1
+
+
+def test_a_bounced_call_goes_directly_to_whoever_has_a_bridge(sending: Sending) -> None:
+    bridge = bridged(sending)
+    sending.transfer([A], bounce=[[A1, A2]], collect=False)
+    assert len(bridge.given) == 1
+    [(target, _, call)] = sending.take_calls()
+    assert (target, call.options["bounce"]) == (node_id(A), [A2])
+
+
+@pytest.mark.parametrize(
+    ("allowed", "template", "named"),
+    [
+        ("yes", {}, "allowBridging"),
+        ([True, False], {}, "allowBridging"),
+        ([], {}, "allowBridging"),
+        ([1], {}, "allowBridging"),
+        (None, {"allow_bridging": 1}, "allow_bridging"),
+    ],
+)
+@pytest.mark.parametrize("receivers", [A1, [A1]])
+def test_a_permission_that_cannot_be_is_refused(sending: Sending, receivers, allowed, template, named) -> None:
+    with pytest.raises(BadArgument, match=named):
+        sending.transfer(receivers, {"function": "f", **template}, allow_bridging=allowed)
+    sending.check_nothing_sent()
+
+
+def test_a_bridge_opened_while_a_call_goes_through_the_tree_is_told(sending: Sending) -> None:
+    bridge = FakeBridge(A1)
+    send = sending.to_a.send
+
+    def open_meanwhile(*given: Any) -> None:
+        sending.transfers.bridges[bridge.peer] = bridge
+        send(*given)
+
+    sending.to_a.send = open_meanwhile  # type: ignore[method-assign]
+    sending.transfer(A1, answers=[(A1, "answer")])
+    assert bridge.told == 1
+    sending.transfers.bridges.clear()
+    sending.transfer([A1], answers=[(A1, "answer")], timeout=5)
+    assert bridge.told == 2
+    assert bridge.given == []
+
+
+def test_a_call_that_waited_for_room_takes_the_bridge_that_is_there_by_then(sending: Sending) -> None:
+    eighth = {"function": "f", "args": ["x" * (QUEUED_BYTES // 8 - 100)]}
+    sending.transfer([A1] * 11, eighth, collect=False, allow_bridging=[True] * 8 + [True, False, True])
+    first, second = [message_id for _, message_id, _ in sending.take_calls()][:2]
+    assert len(sending.sent) == 8
+    bridge = bridged(sending)
+    sending.answer(A1, first, "answer")
+    assert [may for _, _, may in bridge.given] == [True]
+    sending.answer(A1, second, "answer")
+    sending.answer(A1, bridge.given[0][0], "answer")
+    assert [may for _, _, may in bridge.given] == [True, False, True]
+    assert sending.take_calls() == []
+
+
+def test_a_call_over_a_bridge_to_one_that_went_meanwhile_is_told(sending: Sending) -> None:
+    bridge = bridged(sending)
+    bridge.gone = True
+    for receivers in (A1, [A1]):
+        assert errors_of(sending.transfer(receivers)) == [PeerLost]
+    assert bridge.given == []
+
+
+def test_memory_that_a_bridge_still_needs_is_waited_for(sending: Sending) -> None:
+    bridge = bridged(sending)
+    bridge.waiter = Waiter()
+    sending.reactor.while_waiting = lambda waiter: waiter.set()
+    sending.transfer([A1], collect=False)
+    assert bridge.waiter.done

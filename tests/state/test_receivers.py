@@ -12,8 +12,10 @@ from softgrid._state.receivers import (
     PROPAGATE,
     common_ways,
     expand_bounce,
+    expand_bridging,
     expand_receivers,
     managers_with_workers,
+    may_bridge,
     propagation,
 )
 
@@ -201,3 +203,40 @@ def test_a_way_is_common_when_two_have_it() -> None:
     ways = {"a": "A", "b": "B", "c": "A"}
     assert common_ways("abcd", ways.get) == {"a": "A", "c": "A"}
     assert common_ways("", ways.get) == {}
+
+
+# -- bridges --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("allowed", "expected"),
+    [(True, [True] * 2), (None, [None] * 2), ([False, None], [False, None]), ((True, False), [True, False])],
+)
+def test_one_permission_is_for_all_and_a_list_has_one_for_each(allowed: Any, expected: Any) -> None:
+    assert expand_bridging(allowed, 2) == expected
+
+
+@pytest.mark.parametrize("allowed", ["yes", 1, 0, [True], [True] * 3, [True, "yes"], {}, {True, False}])
+def test_a_permission_that_cannot_be_meant_is_refused(allowed: Any) -> None:
+    with pytest.raises(BadArgument, match="allowBridging"):
+        expand_bridging(allowed, 2)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "said", "expected"),
+    [
+        (True, {"allow_bridging": False}, True),
+        (False, {"allow_bridging": True}, False),
+        (None, {"allow_bridging": False}, False),
+        (None, {"allow_bridging": True}, True),
+        (None, {}, True),
+    ],
+)
+def test_a_call_has_a_say_where_the_transfer_has_none(allowed: Any, said: Any, expected: bool) -> None:
+    assert may_bridge(allowed, said) is expected
+
+
+@pytest.mark.parametrize("said", [None, 1, "no"])
+def test_a_call_that_says_nonsense_of_bridges_is_refused(said: Any) -> None:
+    with pytest.raises(BadArgument, match="allow_bridging"):
+        may_bridge(None, {"allow_bridging": said})

@@ -28,7 +28,7 @@ def through(parts: list[bytes], level: int = 1) -> bytes:
     for header, body in pieces_of(parts, level):
         assert (header.kind, header.destination, header.source, header.message_id) == (1, 2, 3, 4)
         assert header.length == len(body) <= MAX_BODY
-        whole = assembler.add(header.source, header.message_id, header.flags, body)
+        whole = assembler.add(header.kind, header.source, header.message_id, header.flags, body)
     assert whole is not None
     return bytes(decompressed(whole))
 

@@ -93,7 +93,7 @@ def test_all_frames_but_the_last_say_that_more_follows(size: int) -> None:
 def test_a_message_of_any_parts_comes_together_again(sizes: list[int]) -> None:
     parts: Parts = [memoryview(BULK)[:size] for size in sizes]
     assembler = Assembler()
-    results = [assembler.add(h.source, h.message_id, h.flags, body) for h, body in sent(parts)]
+    results = [assembler.add(h.kind, h.source, h.message_id, h.flags, body) for h, body in sent(parts)]
     assert [whole for whole in results[:-1] if whole is not None] == []
     assert results[-1] == b"".join(parts)
     assert len(assembler) == 0
@@ -120,7 +120,7 @@ def test_messages_that_are_mixed_on_the_way_come_apart_again(random, count, one_
     while any(queues):
         queue = random.choice([queue for queue in queues if queue])
         ((header, body),) = split(b"".join(queue.pop(0)))
-        whole = assembler.add(header.source, header.message_id, header.flags, body)
+        whole = assembler.add(header.kind, header.source, header.message_id, header.flags, body)
         if whole is not None:
             found[header.message_id] = bytes(whole)
     assert found == dict(enumerate(bodies))
@@ -129,21 +129,22 @@ def test_messages_that_are_mixed_on_the_way_come_apart_again(random, count, one_
 
 def test_a_small_message_passes_between_the_frames_of_a_large_one() -> None:
     assembler = Assembler()
-    assert assembler.add(1, 1, MORE, b"a") is None
-    assert assembler.add(1, 2, 0, b"small") == b"small"
-    assert assembler.add(2, 1, 0, b"other source") == b"other source"
-    assert assembler.add(1, 1, 0, b"b") == b"ab"
+    assert assembler.add(Kind.CALL, 1, 1, MORE, b"a") is None
+    assert assembler.add(Kind.CALL, 1, 2, 0, b"small") == b"small"
+    assert assembler.add(Kind.CALL, 2, 1, 0, b"other source") == b"other source"
+    assert assembler.add(Kind.RESULT, 1, 1, 0, b"answer to another's call") == b"answer to another's call"
+    assert assembler.add(Kind.CALL, 1, 1, 0, b"b") == b"ab"
 
 
 def test_what_a_gone_source_left_unfinished_is_dropped_and_nothing_else() -> None:
     assembler = Assembler()
     for source in (1, 2):
-        assembler.add(source, 1, MORE, b"a")
-        assembler.add(source, 2, MORE, b"c")
+        assembler.add(Kind.CALL, source, 1, MORE, b"a")
+        assembler.add(Kind.CALL, source, 2, MORE, b"c")
     assembler.forget(1)
     assert len(assembler) == 2
-    assert assembler.add(2, 1, 0, b"b") == b"ab"
-    assert assembler.add(1, 1, 0, b"new") == b"new"
+    assert assembler.add(Kind.CALL, 2, 1, 0, b"b") == b"ab"
+    assert assembler.add(Kind.CALL, 1, 1, 0, b"new") == b"new"
     assembler.forget(3)
     assert len(assembler) == 1
 

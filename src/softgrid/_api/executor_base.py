@@ -13,18 +13,17 @@ from softgrid._api.boundary import or_status, statuses_for_errors
 from softgrid._api.joining import connect
 from softgrid._api.launch_base import LaunchBase
 from softgrid._api.methods_table import ORDERED_METHODS, PROMPT_METHODS, REMOTE_METHODS, USERS_METHODS
-from softgrid._io.ports import check_port, own_address
+from softgrid._io.ports import LOOPBACK, check_port, own_address
 from softgrid._launch.homes import new_home
 from softgrid._model.errors import BadArgument
-from softgrid._model.names import check_given_name, checked_names
+from softgrid._model.names import check_given_name, checked_names, parse_name
 from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
 from softgrid._model.status import SoftgridStatus
 from softgrid._node.home import permanent_folder
 from softgrid._node.logs import LogRecord, Sink
 from softgrid._node.node import Node, NodeSpec
-
-LOOPBACK = "127.0.0.1"
+from softgrid._state.timeouts import check_seconds
 
 
 class ExecutorBase(LaunchBase):
@@ -131,6 +130,71 @@ class ExecutorBase(LaunchBase):
                 sys.stdout.flush()
 
         return write
+
+    # -- bridges --------------------------------------------------------------------------------------------------
+
+    @or_status
+    def build_bridge(self, bridgeToGUN: str, bridgeFromGUN: str | None = None, timeout: float = 10) -> SoftgridStatus:
+        """Connect two executors directly, wherever they stand on the grid.
+
+        What either of them then transfers to the other no longer travels the tree, and the results neither, unless
+        ``transfer`` is told otherwise by *allowBridging*. Nothing else takes a bridge: neither the calls of other
+        executors nor those that are bounced. When it breaks, everything takes the tree again: nothing is lost, nothing
+        is run twice, and the order of the calls is kept.
+
+        Parameters
+          1. bridgeToGUN (str): grid unique name of the executor to which the bridge leads
+          2. bridgeFromGUN (None, str): the executor at which it begins; None: this one
+          3. timeout (number): seconds after which it has failed when it is not there
+
+        Returns
+          1. status (Collections.SoftgridStatus): its data is a dictionary with 'bridgeFromGUN', 'bridgeToGUN' and
+             'bridgePassword', which ``destroy_bridge`` wants. Failed when a name is wrong, nobody of that name is on
+             the grid, both names are the same, there is such a bridge already, or no connection comes about: between
+             machines that takes an address on which the executor to which the bridge leads can be reached.
+
+        Blocks until the bridge is there or has failed.
+
+        >>> status = orchestrator.build_bridge(orchestrator.workers[0], orchestrator.workers[1])
+        >>> bool(status), sorted(status.data)
+        (True, ['bridgeFromGUN', 'bridgePassword', 'bridgeToGUN'])
+        """
+        to = str(parse_name(bridgeToGUN, "bridgeToGUN"))
+        begins = self.gridUniqueName if bridgeFromGUN is None else str(parse_name(bridgeFromGUN, "bridgeFromGUN"))
+        if to == begins:
+            raise BadArgument("bridgeToGUN", to, "another executor than the one at which the bridge begins")
+        password = self._node.build_bridge(to, begins, check_seconds(timeout))
+        data = {"bridgeFromGUN": begins, "bridgeToGUN": to, "bridgePassword": password}
+        return SoftgridStatus(True, message=f"bridge from {begins} to {to}", data=data, name=to)
+
+    @or_status
+    def destroy_bridge(self, bridgeToGUN: str, bridgePassword: str) -> SoftgridStatus:
+        """Destroy the bridge between this executor and another one; either of its two ends can.
+
+        What is on its way over it is neither lost nor run twice, and what comes after it takes the tree.
+
+        Parameters
+          1. bridgeToGUN (str): grid unique name of the executor at the other end
+          2. bridgePassword (str): 'bridgePassword' from the status of ``build_bridge``
+
+        Returns
+          1. status (Collections.SoftgridStatus): failed when no bridge leads there from here, or the password is wrong,
+             and then the bridge stays as it is
+
+        Blocks until both ends know, as long as ``get_small_transfer_wait_timeout()`` says at most; after that no bridge
+        is used any more either, and the status says that the other end has not confirmed it. To destroy a bridge
+        between two others, have one of them do it: the function of the transfer is then 'destroy_bridge'.
+
+        >>> status = orchestrator.build_bridge(orchestrator.workers[0])
+        >>> print(orchestrator.destroy_bridge(orchestrator.workers[0], 'guessed').error)
+        bridgePassword: it is not the one that was given when the bridge was built
+        >>> bool(orchestrator.destroy_bridge(orchestrator.workers[0], status.data['bridgePassword']))
+        True
+        """
+        to = str(parse_name(bridgeToGUN, "bridgeToGUN"))
+        password = _text("bridgePassword", bridgePassword)
+        self._node.destroy_bridge(to, password, self.get_small_transfer_wait_timeout())
+        return SoftgridStatus(True, message=f"no bridge leads to {to} any more", name=to)
 
     # -- promises -------------------------------------------------------------------------------------------------
 
@@ -410,7 +474,8 @@ def random_password() -> str:
 
 def _text(parameter: str, value: object) -> str:
     if not isinstance(value, str) or not value:
-        shown = "an empty string" if value == "" else type(value).__name__ if parameter == "password" else value
+        is_secret = parameter.lower().endswith("password")
+        shown = "an empty string" if value == "" else type(value).__name__ if is_secret else value
         raise BadArgument(parameter, shown, "a string that is not empty")
     return value
 

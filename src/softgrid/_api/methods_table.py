@@ -35,6 +35,8 @@ REMOTE_METHODS = (
             "_dump_repository",
             "_reflect",
             "assess_transfer_speed",
+            "build_bridge",
+            "destroy_bridge",
             "get_executor_grid_path",
             "get_machine_info",
             "get_machine_rules",

@@ -6,14 +6,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from softgrid import Globals
-from softgrid._api.boundary import or_status, statuses_for_failures
+from softgrid._api.boundary import or_status, status_of, statuses_for_failures
 from softgrid._api.job_arguments import job_wish, removal_statuses, task_templates, without_failures
+from softgrid._model.errors import SoftgridError
+from softgrid._model.status import SoftgridStatus
 from softgrid._node.jobs import JobSpec
+from softgrid._state.receivers import expand_receivers
 from softgrid._state.reservations import Wish
+from softgrid._state.timeouts import check_timeout
 
 if TYPE_CHECKING:
     from softgrid._node.node import Node
 
+Bridges = dict[str, list[tuple[str, str]]]
 Function = str | dict[str, Any] | Callable[..., Any]
 
 
@@ -200,3 +205,47 @@ class TaskScheduler:
         self._node.check_open()
         spec = JobSpec(tasks, wish, bool(collect), jobTimeout, bool(verbose))
         return statuses_for_failures(self._node.scheduling.job(spec))
+
+    def get_executors_bridges(
+        self, receivers: Any = None, timeout: float | None = 20, keepDuplicates: bool = False
+    ) -> tuple[list[SoftgridStatus], Bridges]:
+        """Ask executors which bridges they have.
+
+        Parameters
+          1. receivers (None, str, list): whom to ask, as the receivers of ``transfer``; None: all routers, managers and
+             workers below
+          2. timeout (None, number): seconds to wait for the answers; None: no limit
+          3. keepDuplicates (bool): every bridge has two ends; True: list it at both, if both were asked; False: only at
+             the first of them
+
+        Returns
+          1. errors (list): a failed Collections.SoftgridStatus for each executor that gave no answer
+          2. bridges (dict): for each executor that answered, its bridges: a list of pairs of grid unique names, from
+             where to where each was built
+
+        Blocks until all have answered, failed or died.
+
+        >>> first, second = orchestrator.workers[:2]
+        >>> status = orchestrator.build_bridge(first, second)
+        >>> errors, bridges = orchestrator.get_executors_bridges()
+        >>> errors, bridges[first] == [(second, first)], bridges[second]
+        ([], True, [])
+        """
+        everybody = ["routers", "managers", "workers"]
+        try:
+            names = expand_receivers(self._node.tree, everybody if receivers is None else receivers)
+            found = dict(zip(names, self._node.bridges_of(names, check_timeout(timeout)), strict=True))
+        except SoftgridError as error:
+            return [status_of(error)], {}
+        errors = [status_of(answer, name=name) for name, answer in found.items() if isinstance(answer, SoftgridError)]
+        bridges = {name: answer for name, answer in found.items() if not isinstance(answer, SoftgridError)}
+        return errors, bridges if keepDuplicates else _each_once(bridges)
+
+
+def _each_once(bridges: Bridges) -> Bridges:
+    seen: set[tuple[str, str]] = set()
+    once: Bridges = {}
+    for name, pairs in bridges.items():
+        once[name] = [pair for pair in pairs if pair not in seen]
+        seen.update(pairs)
+    return once

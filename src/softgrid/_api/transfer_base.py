@@ -132,7 +132,8 @@ class TransferBase(MachineManagement):
           1. transferKwargs (dict, list): what to run, see ``get_transfer_template``; a list has one for each receiver
           2. receivers (str, list): 'upgrid', 'routers', 'managers', 'workers' (all below this executor), a grid unique
              name, or a list of these; a list inside the list is a trajectory of connected executors: its last is meant
-          3. allowBridging (None, bool, list): whether bridges may be used
+          3. allowBridging (None, bool, list): whether a bridge to a receiver may be used (see ``build_bridge``); None:
+             as 'allow_bridging' of the transfer kwargs says; a list has one item for each receiver
           4. bounce (None, str, list): one item for each receiver: None, or a name or list of names to which it passes
              the call on instead of running it; what is meant for many workers of a manager then travels to it once
           5. collect (bool): whether to wait for the results and return them
@@ -147,9 +148,9 @@ class TransferBase(MachineManagement):
 
         Blocks with *collect* until all receivers have answered, failed or died; otherwise until the data has left.
         """
-        if allowBridging is not True:
-            _check_bridging(allowBridging)
-        spec = TransferSpec(transferKwargs, receivers, bounce, bool(collect), transferTimeout, multiplier)
+        spec = TransferSpec(
+            transferKwargs, receivers, bounce, bool(collect), transferTimeout, multiplier, allowBridging
+        )
         return statuses_for_failures(self._node.transfer(spec))
 
     @property
@@ -237,9 +238,3 @@ def _text_of(tback: Any) -> str | None:
     import traceback
 
     return "".join(traceback.format_list(tback))
-
-
-def _check_bridging(allow: object) -> None:
-    items = allow if isinstance(allow, list) else [allow]
-    if not all(item is None or isinstance(item, bool) for item in items):
-        raise BadArgument("allowBridging", allow, "None, True, False or a list of these, one per receiver")

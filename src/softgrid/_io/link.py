@@ -9,6 +9,7 @@ in memory twice; whatever is sent to the same destination afterwards keeps behin
 from __future__ import annotations
 
 import array
+import contextlib
 import errno
 import os
 import socket
@@ -134,6 +135,11 @@ class Link:
                 self._ask_to_write()
         return waiter
 
+    @property
+    def has_streams(self) -> bool:
+        """Whether any bulk message is on its way."""
+        return bool(self._streams)
+
     def has_stream_to(self, destination: int) -> bool:
         """Whether a bulk message to *destination* is on its way, which what follows must keep behind."""
         return bool(self._streams) and any(stream.destination == destination for stream in list(self._streams))
@@ -200,7 +206,10 @@ class Link:
     def _ask_to_write(self) -> None:
         if not self._writes:
             self._writes = True
-            self._reactor.set_mask(self._fd, read=self._reads, write=True)
+            try:
+                self._reactor.set_mask(self._fd, read=self._reads, write=True)
+            except OSError:  # code of a user's has closed the descriptor
+                self._give_up_writing()
 
     def _on_writable(self) -> None:
         with self._lock:
@@ -340,9 +349,11 @@ class Link:
             self._give_up_writing()
             if self._fd < 0:
                 return
-            self._reactor.unwatch(self._fd)
-            self._fd = -1
-            self._sock.close()
+            fd, self._fd = self._fd, -1
+            with contextlib.suppress(OSError):  # code of a user's may have closed it before
+                self._reactor.unwatch(fd)
+            with contextlib.suppress(OSError):
+                self._sock.close()
             Descriptors(*self._received).close()
             self._received.clear()
         self._resume_feeders()

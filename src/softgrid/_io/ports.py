@@ -9,6 +9,7 @@ import socket
 from softgrid._model.errors import BadArgument, PortTaken
 
 PORT_TRIES = 4096
+LOOPBACK = "127.0.0.1"
 
 
 def check_port(port: object) -> int:

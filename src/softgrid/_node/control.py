@@ -9,17 +9,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from softgrid._io.descriptors import Descriptors
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._model.errors import BadArgument, NoRoute, PeerLost, SoftgridError, TimedOut, Undecodable
 from softgrid._model.names import node_id
 from softgrid._node.switch import Switch
 from softgrid._state.inflight import Batch, InFlight
 from softgrid._wire.control import Message, decode_control, encode_control
-from softgrid._wire.framing import FromGuest, Kind, Outbound
+from softgrid._wire.framing import Body, Carried, FromGuest, Kind, Outbound
 
 Answer = Callable[[Message], None]
 Method = Callable[[Message, int, Answer], None]
 """Takes the question, who asked, and how to answer."""
+
+CarryingMethod = Callable[[Descriptors, Message, int, Answer], None]
+"""The same, for a question about the descriptors that came with it."""
 
 Notice = Callable[[Any, Message, int], None]
 """Takes the link it came over, the message, and its source."""
@@ -36,10 +40,20 @@ class Control:
         self.methods: dict[str, Method] = {}
         self.guest_methods: dict[str, Method] = {}
         """What executors that joined by hand may ask, unless they are trusted like others."""
+        self.carrying: dict[str, CarryingMethod] = {}
         self.notices: dict[str, Notice] = {}
 
-    def ask(self, name: str, message: Message, on_answer: Callable[[Message | SoftgridError], None]) -> Batch:
-        """Put a question to the executor *name*; *on_answer* is called once, maybe from another thread."""
+    def ask(
+        self,
+        name: str,
+        message: Message,
+        on_answer: Callable[[Message | SoftgridError], None],
+        descriptors: Descriptors | None = None,
+    ) -> Batch:
+        """Put a question to the executor *name*; *on_answer* is called once, maybe from another thread.
+
+        *descriptors* go with it where the way there passes them; otherwise the answer is NoRoute.
+        """
         target = node_id(name)
         batch = Batch([name], [message])
         batch.on_done = lambda: on_answer(self._read(batch))
@@ -47,10 +61,14 @@ class Control:
             batch.fill(0, _unreachable(name))
             return batch
         message_id = self._inflight.open(batch, 0, target)
-        self._switch.send(Kind.CONTROL, target, message_id, Outbound(encode_control(message)))
+        body = encode_control(message)
+        if descriptors is None:
+            self._switch.send(Kind.CONTROL, target, message_id, Outbound(body))
+        elif not self._switch.send_carrying(target, message_id, body, descriptors):
+            self._inflight.refuse(message_id, target, lambda name: NoRoute(f"{name} cannot be passed a descriptor"))
         return batch
 
-    def ask_each(self, names: list[str], message: Message, timeout: float) -> list[Message | SoftgridError]:
+    def ask_each(self, names: list[str], message: Message, timeout: float | None) -> list[Message | SoftgridError]:
         """Put one question to many and block until each has answered or is gone, or the time is up."""
         waiter = Waiter()
         batch = Batch(names, [message] * len(names))
@@ -70,7 +88,8 @@ class Control:
             raise
         if not in_time:
             self._inflight.drop(batch)
-            batch.fill_rest(lambda name: TimedOut(f"no answer from {name} to '{message['op']}' within {timeout:g} s"))
+            within = "before this executor left the grid" if timeout is None else f"within {timeout:g} s"
+            batch.fill_rest(lambda name: TimedOut(f"no answer from {name} to '{message['op']}' {within}"))
         return [self._read(batch, index) for index in range(len(names))]
 
     def ask_and_wait(self, name: str, message: Message, timeout: float) -> Message:
@@ -129,11 +148,13 @@ class Control:
             answer = decode_control(outcome or b"")
         except Undecodable as error:
             return error
+        if type(outcome) is FromGuest:
+            answer["from_guest"] = True
         return _error_from(answer) if answer["op"] == "error" else answer
 
-    def on_control(self, link: Any, source: int, message_id: int, body: bytes | bytearray) -> None:
+    def on_control(self, link: Any, source: int, message_id: int, body: Body | Carried) -> None:
         """Take a CONTROL message from the wire."""
-        message = decode_control(body)
+        message = decode_control(body if isinstance(body, (bytes, bytearray)) else body.head)
         op = message["op"]
         if op in ("answer", "error"):
             self._inflight.settle(message_id, source, body)
@@ -142,7 +163,7 @@ class Control:
         if notice is not None:
             self._take_notice(notice, link, message, source)
             return
-        method = (self.guest_methods if type(body) is FromGuest else self.methods).get(op)
+        method = self._method_for(op, body)
         if method is None:
             is_closed = op in self.methods
             reason = (
@@ -159,6 +180,12 @@ class Control:
         except (KeyError, TypeError, ValueError) as error:
             reason = f"'{op}' cannot be meant like that ({type(error).__name__}: {error})"
             self._answer(source, message_id, {"op": "error", "reason": reason})
+
+    def _method_for(self, op: str, body: Body | Carried) -> Method | None:
+        if isinstance(body, Carried):
+            carrying = self.carrying.get(op)
+            return None if carrying is None else partial(carrying, body.descriptors)
+        return (self.guest_methods if type(body) is FromGuest else self.methods).get(op)
 
     @staticmethod
     def _take_notice(notice: Notice, link: Any, message: Message, source: int) -> None:

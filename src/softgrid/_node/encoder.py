@@ -13,7 +13,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from softgrid._model.errors import BadArgument, Unserializable
-from softgrid._state.receivers import PROPAGATE
+from softgrid._state.receivers import PROPAGATE, may_bridge
 from softgrid._state.workqueue import check_priority
 from softgrid._wire.calls import FIRST_ARGUMENT, RETURN, STORE, call_with, encode_arguments, encode_call
 from softgrid._wire.control import Message
@@ -91,7 +91,8 @@ class Encoder:
         if is_detached:
             payload = [b"".join(payload)]
         priority = check_priority(kwargs.get("priority", 1))
-        return EncodedCall(self, self.function_of(kwargs), payload, flags, priority, options)
+        allows_bridge = may_bridge(None, kwargs)
+        return EncodedCall(self, self.function_of(kwargs), payload, flags, priority, options, allows_bridge)
 
     def kept_function(self, digest: bytes) -> bytes | None:
         """Give a function that was sent before, if it is still kept."""
@@ -178,7 +179,7 @@ def arguments_of(kwargs: Kwargs) -> tuple[tuple[Any, ...], dict[str, Any]]:
 class EncodedCall:
     """A call that is encoded but for what its target knows of its function."""
 
-    __slots__ = ("_encoder", "_flags", "_function", "_options", "_payload", "_priority")
+    __slots__ = ("_encoder", "_flags", "_function", "_options", "_payload", "_priority", "allows_bridge")
 
     def __init__(
         self,
@@ -188,7 +189,9 @@ class EncodedCall:
         flags: int,
         priority: float | None,
         options: Message,
+        allows_bridge: bool,
     ) -> None:
+        self.allows_bridge = allows_bridge
         self._encoder = encoder
         self._function = function
         self._payload = payload
@@ -216,9 +219,11 @@ class Prepared:
         self.size = 0
         self._bodies: dict[bytes, Outbound] = {}
         self._joined: dict[int, bytes] = {}
+        self.allows_bridge = True
 
-    def use(self, kwargs: Kwargs) -> None:
-        """Turn to other kwargs; raises what is wrong with them."""
+    def use(self, kwargs: Kwargs, allowed: bool | None = True) -> None:
+        """Turn to other kwargs; raises what is wrong with them. *allowed* is what ``transfer`` was told of bridges."""
+        self.allows_bridge = may_bridge(allowed, kwargs)
         if kwargs is self._kwargs:
             return
         self._kwargs = None

@@ -11,7 +11,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from time import monotonic, perf_counter
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
@@ -19,7 +19,6 @@ from softgrid._io.threads import IdleThreads, Lanes
 from softgrid._model.errors import SoftgridError, Undecodable
 from softgrid._model.rules import Rules
 from softgrid._node.functions import FunctionTable, UnknownDigest
-from softgrid._node.switch import Switch
 from softgrid._state.promise import Change, Promise
 from softgrid._state.workqueue import WorkQueue, check_priority
 from softgrid._wire.calls import (
@@ -38,6 +37,12 @@ from softgrid._wire.functions import ForeignByteCode, FunctionName, PickledFunct
 POLL_EVERY_S = 0.002
 
 Decided = TypeVar("Decided")
+
+
+class Sends(Protocol):
+    """What answers are given to, to be sent."""
+
+    def send(self, kind: int, destination: int, message_id: int, outbound: Outbound) -> Waiter | None: ...
 
 
 class Task:
@@ -67,7 +72,7 @@ class Execution:
     def __init__(
         self,
         owner: object,
-        switch: Switch,
+        switch: Sends,
         reactor: Reactor,
         rules: Rules,
         functions: FunctionTable,

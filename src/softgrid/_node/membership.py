@@ -65,6 +65,8 @@ class Membership:
         self.on_welcome: Callable[[Message], None] = lambda message: None
         self.on_turned_away: Callable[[str], None] = lambda reason: None
         self.on_lost: Callable[[list[Member[Link]], str, bool], None] = lambda gone, reason, is_orderly: None
+        self.before_gone: Callable[[set[int]], None] = lambda gone: None
+        """Told of executors that are gone, before anybody who waits for them."""
         self.on_gone: list[Callable[[set[int]], None]] = []
         """Told of executors that are gone, after everybody who waits for them."""
         self.dismissed: set[str] = set()  # whose end was asked for
@@ -259,6 +261,7 @@ class Membership:
 
     def _forget(self, gone_ids: set[int]) -> None:
         self._switch.forget_sources(gone_ids)
+        self.before_gone(gone_ids)
         self._transfers.on_gone(gone_ids, self._departure)
         for gone in gone_ids:
             self._logs.forget(gone)
@@ -295,6 +298,12 @@ class Membership:
                 gone_ids.add(node_id(name))
         if gone_ids:
             self._forget(gone_ids)
+
+    def mourn(self, name: str, reason: str) -> None:
+        """An executor elsewhere on the grid cannot be reached any more; of those below, their upgrids tell."""
+        if node_id(name) not in self._tree.members:
+            self._tree.note_departed(node_id(name), reason)
+            self._forget({node_id(name)})
 
     def say_bye(self) -> None:
         """Tell the neighbours that this executor leaves on purpose."""

@@ -23,6 +23,8 @@ from softgrid._model.errors import Closed, SoftgridError
 from softgrid._model.names import GridName, NodeId
 from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
+from softgrid._node.bridge_building import BridgeBuilding
+from softgrid._node.bridges import Bridges, pairs_in
 from softgrid._node.control import Control
 from softgrid._node.doorway import Doorway
 from softgrid._node.execution import Execution
@@ -134,6 +136,12 @@ class Node:
             spec.accepted,
             self._on_upgrid_lost,
         )
+        self.bridges = Bridges(self.tree.node_id, self.switch, self.control, self.reactor)
+        self.bridge_building = BridgeBuilding(self.tree, self.bridges, self.control, self.reactor, spec.bind_host)
+        self.bridges.on_lost = self.membership.mourn
+        self.bridges.warn = lambda text: self.logs.say("warn", text)
+        self.transfers.bridges = self.bridges.table
+        self.membership.before_gone = self._before_gone
         line = LocalLine(channel, self.reactor) if channel is not None else None
         self.launching = Launching(
             self.tree,
@@ -167,7 +175,7 @@ class Node:
         self.fanout = FanOut(self.tree, self.switch, self.functions)
         self.execution = Execution(
             owner,
-            self.switch,
+            self.bridges,
             self.reactor,
             spec.rules,
             self.functions,
@@ -356,6 +364,11 @@ class Node:
         if link is self.switch.hop_to(target):
             self.promises.on_gone({target})
 
+    def _before_gone(self, gone: set[int]) -> None:
+        """Executors are gone; their bridges must know before their calls do."""
+        self.bridges.on_gone(gone)
+        self.bridge_building.on_gone(gone)
+
     def _ask_for_function(self, source: int, digest: bytes) -> None:
         self.control.tell_id(source, {"op": "want_function", "digest": digest.hex()})
 
@@ -451,6 +464,21 @@ class Node:
         self.check_open()
         return self.transfers.transfer(spec)
 
+    def build_bridge(self, to: str, begins: str, timeout: float) -> str:
+        """Have a bridge built; gives its password."""
+        self.check_open()
+        return self.bridge_building.build(to, begins, timeout)
+
+    def destroy_bridge(self, to: str, password: str, timeout: float) -> None:
+        """Destroy the bridge between this executor and another one."""
+        self.check_open()
+        self.bridges.destroy(to, password, timeout)
+
+    def bridges_of(self, names: list[str], timeout: float | None) -> list[list[tuple[str, str]] | SoftgridError]:
+        """Ask executors for their bridges, each as from where to where it was built; blocks until all have answered."""
+        self.check_open()
+        return [pairs_in(answer) for answer in self.control.ask_each(names, {"op": "bridges"}, timeout)]
+
     def _keep_named(self, name: str, result: Any) -> None:
         self.returned_results.setdefault(name, []).append(result)
 
@@ -521,7 +549,11 @@ class Node:
             self.is_disconnected = True
         if self.tree.members and not self.reactor.holds_turn():
             self.settle(SETTLE_TIMEOUT_S)
+        if not self.reactor.holds_turn():
+            self.bridges.flush(LEAVE_TIMEOUT_S)
         self.membership.leaves = True
+        self.bridges.leave()
+        self.bridge_building.leave()
         if self._relaunching is not None:
             self._relaunching.is_over = True
         self.membership.say_bye()
@@ -564,7 +596,7 @@ class Node:
 
     def links(self) -> set[Link]:
         """The links to all neighbours."""
-        links = {member.hop for member in self.tree.direct()} | self.membership.joining()
+        links = {member.hop for member in self.tree.direct()} | self.membership.joining() | set(self.bridges.links())
         if self.switch.uplink is not None:
             links.add(self.switch.uplink)
         return links

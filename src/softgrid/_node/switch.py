@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.link import FrameStream, Link
@@ -18,9 +18,9 @@ from softgrid._io.reactor import Waiter
 from softgrid._io.segments import MAX_HELD, THRESHOLD, Attachment, SegmentPool
 from softgrid._model.errors import Undecodable
 from softgrid._model.names import node_id
-from softgrid._state.tree import Tree
 from softgrid._wire.framing import (
     ATTACHED,
+    CARRYING,
     COMPRESSED,
     FLAGS_OFFSET,
     FROM_GUEST,
@@ -34,6 +34,7 @@ from softgrid._wire.framing import (
     Assembler,
     Attached,
     Body,
+    Carried,
     FromGuest,
     Header,
     Kind,
@@ -53,15 +54,29 @@ Deliver = Callable[[Any, int, int, Any], None]
 """What takes a message: the link it came over, its source, its id, its body."""
 
 
+class Routed(Protocol):
+    """Who this executor is, and over which link whom is to be found."""
+
+    @property
+    def node_id(self) -> int: ...
+
+    @property
+    def routes(self) -> dict[int, Link]: ...
+
+    @property
+    def upgrid(self) -> str | None: ...
+
+
 class Switch:
-    """The crossing of all links of one executor."""
+    """The crossing of all links of one executor, or of one bridge."""
 
     def __init__(
         self,
-        tree: Tree[Link],
+        tree: Routed,
         segments: SegmentPool,
         run_in_turn: Callable[[Callable[[], None]], None],
         on_refused: Callable[[Link, Header, str], None],
+        buffer: memoryview | None = None,
     ) -> None:
         self._run_in_turn = run_in_turn
         self.segments = segments
@@ -69,7 +84,7 @@ class Switch:
         self._me: int = tree.node_id
         self._routes = tree.routes
         # Pages of an anonymous map cost nothing until they are touched, which most of an idle executor's never are.
-        self._view = memoryview(mmap.mmap(-1, BUFFER_SIZE))
+        self._view = memoryview(mmap.mmap(-1, BUFFER_SIZE)) if buffer is None else buffer
         self._assemblers: dict[Link, Assembler] = {}
         self._on_refused = on_refused
         self.on_bug: Callable[[BaseException], None] = lambda error: None
@@ -77,6 +92,14 @@ class Switch:
         self.uplink: Link | None = None
         self.deliver: dict[int, Deliver] = {}
         self.relayed_frames = self.relayed_bytes = self.dropped_frames = 0
+
+    def beside(self, peer: int, link: Link) -> Switch:
+        """Give a crossing for a link to *peer* alone: nobody else is believed over it, and nothing is passed on."""
+        ends = _TwoEnds(self._me, {peer: link})
+        crossing = Switch(ends, self.segments, self._run_in_turn, lambda link, header, why: None, self._view)
+        crossing.compression_level = self.compression_level
+        crossing.on_bug = self.on_bug
+        return crossing
 
     # -- out ------------------------------------------------------------------------------------------------------
 
@@ -116,7 +139,7 @@ class Switch:
     ) -> Waiter | None:
         """Send a message over a link."""
         if hop.passes_descriptors and outbound.size > THRESHOLD and not outbound.flags & FROM_GUEST:
-            shared = self._shared(outbound)
+            shared = self.share(outbound)
             if shared is not None:
                 body = pack_attached(outbound.head, outbound.size)
                 data = frame(
@@ -140,7 +163,18 @@ class Switch:
 
         return compressed_frames(kind, destination, source, message_id, parts, self.compression_level)
 
-    def _shared(self, outbound: Outbound) -> Descriptors | None:
+    def send_carrying(self, destination: int, message_id: int, head: bytes, descriptors: Descriptors) -> bool:
+        """Send a control message about descriptors; False when they cannot go this way."""
+        hop = self.hop_to(destination)
+        if hop is None or not hop.passes_descriptors:
+            return False
+        data = frame(
+            Kind.CONTROL, destination, self._me, message_id, head, flags=CARRYING, descriptors=len(descriptors)
+        )
+        hop.send(data, destination, descriptors)
+        return True
+
+    def share(self, outbound: Outbound) -> Descriptors | None:
         """Give the descriptors of a payload in shared memory; one payload for many receivers is written once."""
         if outbound.shared is None:
             if isinstance(outbound.payload, Attachment):
@@ -204,7 +238,7 @@ class Switch:
                 attached = self._take_attached(link, Header(*header), view[position + HEADER_SIZE : stop])
                 run_start, run_hop = stop, None
                 if hop is not None:
-                    self._pass_on_attached(hop, Header(*header), attached)
+                    self._pass_on_attached(link, hop, Header(*header), attached)
                 elif is_mine and is_believed:
                     self._hand_over(link, kind, source, message_id, attached)
                 else:
@@ -227,23 +261,43 @@ class Switch:
     def _pass_on(self, link: Link, hop: Link, start: int, stop: int) -> None:
         self.relayed_frames += 1
         self.relayed_bytes += stop - start
-        hop.send(self._view[start:stop])
+        if hop.has_streams:
+            self._pass_on_one_by_one(hop, start, stop)
+        else:
+            hop.send(self._view[start:stop])
         if hop.is_full:
             link.pause_for(hop)
 
-    def _take_attached(self, link: Link, header: Header, body: memoryview) -> Attached:
+    def _pass_on_one_by_one(self, hop: Link, start: int, stop: int) -> None:
+        """What goes to the same receiver as a bulk message from shared memory must not overtake it."""
+        while start < stop:
+            header = Header(*HEADER.unpack_from(self._view, start))
+            end = start + HEADER_SIZE + header.length
+            hop.send(self._view[start:end], header.destination)
+            start = end
+
+    def _take_attached(self, link: Link, header: Header, body: memoryview) -> Attached | Carried:
         descriptors = link.take_descriptors(header.descriptors)
+        if header.flags == CARRYING and header.kind == Kind.CONTROL:
+            return Carried(bytes(body), descriptors)
         if not header.flags & ATTACHED or len(descriptors) != 2:
             raise Undecodable("a frame with descriptors that no message needs")
         size, head = unpack_attached(bytes(body))
         attachment = Attachment(descriptors, size)
         return Attached(head, attachment.copied() if Descriptors.held > MAX_HELD else attachment)
 
-    def _pass_on_attached(self, hop: Link, header: Header, attached: Attached) -> None:
+    def _pass_on_attached(self, link: Link, hop: Link, header: Header, attached: Attached | Carried) -> None:
         self.relayed_frames += 1
         self.relayed_bytes += header.length
         if header.kind in (Kind.CALL, Kind.CONTROL):
             hop.speakers.add(header.source)
+        if isinstance(attached, Carried):
+            if hop.passes_descriptors:
+                onward = header._replace(hops=header.hops + 1)
+                hop.send(HEADER.pack(*onward) + attached.head, header.destination, attached.descriptors)
+            else:
+                self._on_refused(link, header, "is on another machine, where no descriptor can be passed")
+            return
         outbound = Outbound(attached.head, payload=attached.payload)
         self.send_over(
             hop, header.kind, header.destination, header.message_id, outbound, header.source, header.hops + 1
@@ -254,7 +308,7 @@ class Switch:
         if flags & MORE or assembler is not None:
             if assembler is None:
                 assembler = self._assemblers[link] = Assembler()
-            whole = assembler.add(source, message_id, flags, body)
+            whole = assembler.add(kind, source, message_id, flags, body)
             if not len(assembler):
                 del self._assemblers[link]
             if whole is None:
@@ -271,7 +325,7 @@ class Switch:
 
         return decompressed(body)
 
-    def _hand_over(self, link: Link, kind: int, source: int, message_id: int, body: Body) -> None:
+    def _hand_over(self, link: Link, kind: int, source: int, message_id: int, body: Body | Carried) -> None:
         """Give a message to who takes its kind; what is wrong with it must not harm those that came with it."""
         try:
             self.deliver[kind](link, source, message_id, body)
@@ -293,6 +347,14 @@ class Switch:
                 assembler.forget(source)
             if not len(assembler):
                 del self._assemblers[link]
+
+
+class _TwoEnds(NamedTuple):
+    """What the crossing of a bridge knows of the grid: its two ends."""
+
+    node_id: int
+    routes: dict[int, Link]
+    upgrid: str | None = None
 
 
 class _NoLink:

@@ -15,16 +15,19 @@ from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import THRESHOLD
 from softgrid._model.errors import BadArgument, NoRoute, PeerLost, SoftgridError, TimedOut
 from softgrid._model.names import node_id
+from softgrid._node.bridge import Bridge
 from softgrid._node.encoder import EncodedCall, Encoder, Kwargs, Prepared
 from softgrid._node.outgoing import Outgoing, Waiting
 from softgrid._node.switch import Switch
 from softgrid._state.inflight import Batch, InFlight
-from softgrid._state.receivers import common_ways, expand_bounce, expand_receivers
+from softgrid._state.receivers import common_ways, expand_bounce, expand_bridging, expand_receivers, may_bridge
 from softgrid._state.timeouts import check_timeout, wait_timeout
 from softgrid._state.tree import Tree
 from softgrid._state.windows import SendWindows
 from softgrid._wire.calls import Failure, decode_result
 from softgrid._wire.framing import Body, Kind, Outbound, frame
+
+Way = Link | Bridge
 
 
 class TransferSpec(NamedTuple):
@@ -36,6 +39,7 @@ class TransferSpec(NamedTuple):
     collect: bool = False
     timeout: Any = None
     multiplier: Any = 9223372036854775807
+    allow_bridging: Any = True
 
 
 class Failed(Exception):
@@ -68,6 +72,8 @@ class Transfers:
         self.inflight = InFlight()
         self._windows: SendWindows[Waiting] = SendWindows()
         self._room = threading.Lock()
+        self.bridges: dict[int, Bridge] = {}
+        """The bridges that there are, by their other ends; set by the node."""
 
     # -- out ------------------------------------------------------------------------------------------------------
 
@@ -75,12 +81,13 @@ class Transfers:
         """Send, and collect when asked to; a receiver's failure is a Failed in its place; raises what concerns all."""
         if spec.collect and spec.bounce is None and spec.timeout is None and type(spec.receivers) is str:
             target = node_id(spec.receivers)
-            hop = self._tree.routes.get(target)
+            way = self.bridges.get(target) or self._tree.routes.get(target)
             kwargs = spec.transfer_kwargs
-            if hop is not None and type(kwargs) is dict and kwargs.get("bounce_transfer") is None:
-                return self._call_one(spec.receivers, target, hop, kwargs)
+            if way is not None and type(kwargs) is dict and kwargs.get("bounce_transfer") is None:
+                return self._call_one(spec.receivers, target, way, kwargs, spec.allow_bridging)
         names = expand_receivers(self._tree, spec.receivers)
         kwargs_list = self._one_per_receiver(spec.transfer_kwargs, len(names))
+        allowed_list = expand_bridging(spec.allow_bridging, len(names))
         timeout = check_timeout(spec.timeout, "transferTimeout")
         if timeout is not None:
             timeout = wait_timeout(timeout, spec.multiplier, len(self._tree.path))
@@ -99,7 +106,9 @@ class Transfers:
             batch.on_outcome = lambda index: self.hand_on(batch, index)
         shielded = self._reactor.shield()
         try:
-            memory = self._send_batch(batch, names, kwargs_list, fans, isinstance(spec.transfer_kwargs, Mapping))
+            memory = self._send_batch(
+                batch, names, kwargs_list, fans, allowed_list, isinstance(spec.transfer_kwargs, Mapping)
+            )
         finally:
             self._reactor.unshield(shielded)
         if spec.collect:
@@ -107,28 +116,33 @@ class Transfers:
         self._watch_over(batch, memory, timeout)
         return None
 
-    def _call_one(self, name: str, target: int, hop: Link, kwargs: Kwargs) -> list[Any]:
-        """Call one executor below and wait for the answer: what most transfers are, without what they do not need."""
+    def _call_one(self, name: str, target: int, way: Way, kwargs: Kwargs, allowed: Any) -> list[Any]:
+        """Call one executor near by and wait for the answer: what most transfers are, without what they do not need."""
+        allows_bridge = allowed is True or may_bridge(expand_bridging(allowed, 1)[0], kwargs)
         body = self.encoder.encode(kwargs, target)
         waiter = Waiter()
         batch = Batch([name], [kwargs])
         batch.on_done = waiter.set
         shielded = self._reactor.shield()
         try:
-            self._send_body(body, self.inflight.open(batch, 0, target), target, hop)
+            self._send_body(body, self.inflight.open(batch, 0, target), target, way, allows_bridge)
         finally:
             self._reactor.unshield(shielded)
         return self.collect(batch, waiter, None)
 
-    def _is_lost(self, message_id: int, target: int, hop: Link) -> bool:
+    def _is_lost(self, message_id: int, target: int, way: Way) -> bool:
         """Whether the way to a target went while its call was being made: its loss was told before anybody waited."""
-        if self._switch.hop_to(target) is hop and not hop.closed:
+        hop = self._switch.hop_to(target)
+        if isinstance(way, Bridge):
+            if hop is not None and not way.is_gone:
+                return False
+        elif hop is way and not way.closed:
             return False
         self._reactor.run_in_turn(lambda: self.inflight.refuse_all(message_id, self._unreachable))
         return True
 
-    def _send_body(self, body: Outbound, message_id: int, target: int, hop: Link) -> None:
-        if self._is_lost(message_id, target, hop):
+    def _send_body(self, body: Outbound, message_id: int, target: int, way: Way, allows_bridge: bool) -> None:
+        if self._is_lost(message_id, target, way):
             return
         bulk = body.size if body.size > THRESHOLD else 0
         queued = len(body.head) + body.size - bulk
@@ -136,12 +150,33 @@ class Transfers:
             if not self._windows.admit(target, message_id, queued, bulk):
                 outgoing = Outgoing()
                 outgoing.note_waiting()
-                self._windows.defer(target, message_id, queued, bulk, Waiting(target, message_id, body, outgoing))
+                waiting = Waiting(target, message_id, body, allows_bridge, outgoing)
+                self._windows.defer(target, message_id, queued, bulk, waiting)
                 return
+        if isinstance(way, Bridge):
+            way.send(Kind.CALL, message_id, body, allows_bridge)
+            return
         if bulk or queued > THRESHOLD:
-            self._switch.send_over(hop, Kind.CALL, target, message_id, body, self._tree.node_id)
+            self._switch.send_over(way, Kind.CALL, target, message_id, body, self._tree.node_id)
         else:
-            hop.send(frame(1, target, self._tree.node_id, message_id, body.joined()), target)
+            way.send(frame(1, target, self._tree.node_id, message_id, body.joined()), target)
+        if self.bridges:
+            self._note_bridge_since(target)
+
+    def _send_admitted(self, target: int, message_id: int, body: Outbound, allows_bridge: bool) -> Waiter | None:
+        """Send a call for which there is room, over a bridge where there is one."""
+        bridge = self.bridges.get(target)
+        if bridge is not None:
+            return bridge.send(Kind.CALL, message_id, body, allows_bridge)
+        waiter = self._switch.send(Kind.CALL, target, message_id, body)
+        self._note_bridge_since(target)
+        return waiter
+
+    def _note_bridge_since(self, target: int) -> None:
+        """A call went through the tree: what comes over a bridge that was opened meanwhile must not overtake it."""
+        bridge = self.bridges.get(target)
+        if bridge is not None:
+            bridge.note_sent_through_tree()
 
     def _one_per_receiver(self, transfer_kwargs: Any, count: int) -> list[Kwargs]:
         if isinstance(transfer_kwargs, Mapping):
@@ -171,24 +206,25 @@ class Transfers:
         names: list[str],
         kwargs_list: list[Kwargs],
         fans: list[list[str] | None],
+        allowed_list: list[bool | None],
         is_one_call: bool,
     ) -> list[Waiter]:
-        outgoing = Outgoing()
+        outgoing = Outgoing(self.bridges)
         prepared = Prepared(self.encoder)
         if is_one_call and names:
-            prepared.use(kwargs_list[0])
+            prepared.use(kwargs_list[0], allowed_list[0])
         is_large = is_one_call and prepared.size > THRESHOLD
         ways = common_ways(names, self._switch.spreader_towards) if is_large else {}
         shared: dict[str, dict[int, str]] = {}
         index = 0
-        for name, kwargs, fan in zip(names, kwargs_list, fans, strict=True):
+        for name, kwargs, fan, allowed in zip(names, kwargs_list, fans, allowed_list, strict=True):
             width = 1 if fan is None else len(fan)
             try:
-                prepared.use(kwargs)
+                prepared.use(kwargs, allowed)
                 if fan is not None:
                     slots = {index + place: leaf for place, leaf in enumerate(fan)}
                     self._send_fan(batch, name, slots, prepared, outgoing)
-                elif name in ways:
+                elif name in ways and node_id(name) not in self.bridges:
                     shared.setdefault(ways[name], {})[index] = name
                 else:
                     self._send_one(batch, index, name, prepared, outgoing)
@@ -205,7 +241,7 @@ class Transfers:
 
     def send_encoded(self, batch: Batch, calls: Iterable[tuple[int, str, EncodedCall]]) -> None:
         """Send calls that fill some slots of a batch; never waits, since what finds no room is kept until it does."""
-        outgoing = Outgoing()
+        outgoing = Outgoing(self.bridges)
         for index, name, call in calls:
             self._send_one(batch, index, name, call, outgoing)
         outgoing.flush_all()
@@ -214,33 +250,39 @@ class Transfers:
         self, batch: Batch, index: int, name: str, prepared: Prepared | EncodedCall, outgoing: Outgoing
     ) -> None:
         target = node_id(name)
+        bridge = self.bridges.get(target)
         hop = self._switch.hop_to(target)
         if target == self._tree.node_id:
             body = prepared.body_for(target)
             message_id = self.inflight.open(batch, index, target)
             self._switch.send(Kind.CALL, target, message_id, body)
             return
-        if hop is None or hop.closed:
+        if hop is None or (bridge is None and hop.closed):
             self._fill(batch, index, self._unreachable(name))
             return
         body = prepared.body_for(target)
         message_id = self.inflight.open(batch, index, target)
-        if self._is_lost(message_id, target, hop):
+        if self._is_lost(message_id, target, bridge or hop):
             return
         bulk = body.size if body.size > THRESHOLD else 0
         queued = len(body.head) + body.size - bulk
         with self._room:
             has_room = self._windows.admit(target, message_id, queued, bulk)
             if not has_room:
-                outgoing.flush(hop)  # what was admitted before must be on its way before what waits can follow
+                outgoing.give_way(hop)  # what was admitted before must be on its way before what waits can follow
                 outgoing.note_waiting()
-                self._windows.defer(target, message_id, queued, bulk, Waiting(target, message_id, body, outgoing))
+                waiting = Waiting(target, message_id, body, prepared.allows_bridge, outgoing)
+                self._windows.defer(target, message_id, queued, bulk, waiting)
                 return
-        if body.size <= THRESHOLD and len(body.head) <= THRESHOLD and not hop.has_stream_to(target):
+        if bridge is not None:
+            outgoing.give_way_to(bridge, hop)
+            waiter = bridge.send(Kind.CALL, message_id, body, prepared.allows_bridge)
+        elif body.size <= THRESHOLD and len(body.head) <= THRESHOLD and not hop.has_stream_to(target):
             outgoing.add(hop, frame(1, target, self._tree.node_id, message_id, prepared.joined(body)))
             return
-        outgoing.flush(hop)
-        waiter = self._switch.send(Kind.CALL, target, message_id, body)
+        else:
+            outgoing.flush(hop)
+            waiter = self._switch.send(Kind.CALL, target, message_id, body)
         if waiter is not None:
             outgoing.memory.append(waiter)
 
@@ -254,7 +296,7 @@ class Transfers:
     ) -> None:
         slots: dict[int, str] = {}
         for index, leaf in fan.items():
-            if self._is_elsewhere(leaf, name):
+            if self._is_sent_to_itself(leaf, name):
                 self._send_one(batch, index, leaf, prepared, outgoing)
             else:
                 slots[index] = leaf
@@ -276,8 +318,13 @@ class Transfers:
         if waiter is not None:
             outgoing.memory.append(waiter)
 
-    def _is_elsewhere(self, leaf: str, via: str) -> bool:
-        """Whether *leaf* is known not to stand at or below *via*, which could not send to it in another's name."""
+    def _is_sent_to_itself(self, leaf: str, via: str) -> bool:
+        """Whether *leaf* gets its call directly: over its bridge, which what is bounced must not be overtaken by.
+
+        Or because it is known not to stand at or below *via*, which could not send to it in another's name.
+        """
+        if node_id(leaf) in self.bridges:
+            return True
         path = self._tree.path_of(leaf)
         return path is not None and via not in path
 
@@ -359,14 +406,15 @@ class Transfers:
 
     def _credit(self, message_id: int) -> None:
         """A call is over: send what waited for the room that it took."""
-        with self._room:
-            fitting = self._windows.credit(message_id)
-        for waiting in fitting:
-            if self.inflight.is_open(waiting.message_id):
-                self._switch.send(Kind.CALL, waiting.target, waiting.message_id, waiting.body)
-            else:  # given up meanwhile
-                self._credit(waiting.message_id)
-            waiting.outgoing.note_sent()
+        over = [message_id]
+        with self._room:  # who finds room from now on comes behind what is sent here
+            while over:
+                for waiting in self._windows.credit(over.pop()):
+                    if self.inflight.is_open(waiting.message_id):
+                        self._send_admitted(waiting.target, waiting.message_id, waiting.body, waiting.allows_bridge)
+                    else:  # given up meanwhile
+                        over.append(waiting.message_id)
+                    waiting.outgoing.note_sent()
 
     def on_refused(self, message_id: int, target: int, reason: str) -> None:
         """A relay could not pass a call on."""

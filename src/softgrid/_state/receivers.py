@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from softgrid._model.errors import BadArgument
@@ -109,6 +109,27 @@ def common_ways(names: Iterable[str], way_of: Callable[[str], str | None]) -> di
         if way is not None:
             sharing.setdefault(way, []).append(name)
     return {name: way for way, those in sharing.items() if len(those) > 1 for name in those}
+
+
+def expand_bridging(allowed: object, count: int) -> list[bool | None]:
+    """Give for each of *count* receivers whether a bridge may be used; None leaves it to the call itself."""
+    if not isinstance(allowed, (list, tuple)):
+        allowed = [allowed] * count
+    elif len(allowed) != count:
+        raise BadArgument("allowBridging", f"{len(allowed)} items", f"a list as long as the receivers ({count})")
+    for item in allowed:
+        if item is not None and not isinstance(item, bool):
+            raise BadArgument("allowBridging", item, "None, True, False or a list of these, one per receiver")
+    return list(allowed)
+
+
+def may_bridge(allowed: bool | None, kwargs: Mapping[str, Any]) -> bool:
+    """Say whether a call may take a bridge: as ``transfer`` was told, or else as the call itself says."""
+    if allowed is None:
+        allowed = kwargs.get("allow_bridging", True)
+        if not isinstance(allowed, bool):
+            raise BadArgument("allow_bridging", allowed, "True or False")
+    return allowed
 
 
 def managers_with_workers(tree: Tree[Any]) -> tuple[list[str], list[list[str]]]:

@@ -21,12 +21,18 @@ def check_timeout(value: object, parameter: str = "timeout", *, none_allowed: bo
     return float(value)
 
 
+def check_seconds(value: object, parameter: str = "timeout") -> float:
+    """Accept a number of seconds > 0."""
+    seconds = check_timeout(value, parameter, none_allowed=False)
+    assert seconds is not None
+    return seconds
+
+
 def wait_timeout(transfer_timeout: object, multiplier: object, path_length: object) -> float:
     """Give ``transfer_timeout * ceil(path_length / multiplier)``."""
-    seconds = check_timeout(transfer_timeout, "transferTimeout", none_allowed=False)
+    seconds = check_seconds(transfer_timeout, "transferTimeout")
     if isinstance(multiplier, bool) or not isinstance(multiplier, (int, float)) or not multiplier > 0:
         raise BadArgument("multiplier", multiplier, "a number > 0")
     if isinstance(path_length, bool) or not isinstance(path_length, int) or path_length < 0:
         raise BadArgument("pathLength", path_length, "None or an integer >= 0")
-    assert seconds is not None
     return seconds * max(1, math.ceil(path_length / multiplier))

@@ -3,7 +3,7 @@
     length u32 | kind u8 | flags u8 | hops u8 | descriptors u8 | destination u64 | source u64 | message id u64 | body
 
 A relay reads the header and passes the frame on. A message larger than a frame travels in several frames of the
-same (source, id), all but the last flagged MORE; frames of other messages may stand between them, which is how a
+same (kind, source, id), all but the last flagged MORE; frames of other messages may stand between them, which is how a
 small call overtakes a gigabyte.
 """
 
@@ -22,10 +22,10 @@ FLAGS_OFFSET, HOPS_OFFSET = 5, 6
 MAX_BODY = 256 * 1024
 MAX_HOPS = 64
 
-MORE, ATTACHED, COMPRESSED, FROM_GUEST = 1, 2, 4, 8
+MORE, ATTACHED, COMPRESSED, FROM_GUEST, CARRYING = 1, 2, 4, 8, 16
 """Flags: further frames of this message follow; its payload came beside the frame, by descriptor; its body is
 compressed; it entered the grid over the link of an executor that joined by hand, whose upgrid sets this, and nobody
-takes it off."""
+takes it off; the descriptors beside it are themselves what it is about, and nobody on the way looks into them."""
 
 ALIGNMENT = 16
 """Payloads begin at a multiple of this in their message, so that arrays in them are aligned."""
@@ -75,6 +75,13 @@ class Attached(NamedTuple):
 
     head: bytes
     payload: Payload
+
+
+class Carried(NamedTuple):
+    """A received message that is about the descriptors beside it."""
+
+    head: bytes
+    descriptors: Any
 
 
 class FromGuest(bytearray):
@@ -179,16 +186,19 @@ def whole_body(body: bytes | bytearray | memoryview, flags: int) -> bytes | byte
 
 
 class Assembler:
-    """Puts messages back together that came in several frames."""
+    """Puts messages back together that came in several frames.
+
+    A call of an executor and its answer to a call of another one may have the same number, but not the same kind.
+    """
 
     def __init__(self) -> None:
-        self._partial: dict[tuple[int, int], bytearray] = {}
+        self._partial: dict[tuple[int, int, int], bytearray] = {}
 
     def add(
-        self, source: int, message_id: int, flags: int, body: bytes | bytearray | memoryview
+        self, kind: int, source: int, message_id: int, flags: int, body: bytes | bytearray | memoryview
     ) -> bytes | bytearray | None:
         """Take a frame's body, which may be reused afterwards; give the whole message when it is complete."""
-        key = (source, message_id)
+        key = (source, message_id, kind)
         partial = self._partial.get(key)
         if partial is None:
             if not flags & MORE:
