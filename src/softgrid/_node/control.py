@@ -5,7 +5,7 @@ An answer may be given later and from any thread, so that no callback ever waits
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from softgrid._io.reactor import Reactor, Waiter
@@ -39,7 +39,7 @@ class Control:
         """Put a question to the executor *name*; *on_answer* is called once, maybe from another thread."""
         target = node_id(name)
         batch = Batch([name], [message])
-        batch.on_done = lambda: on_answer(self._read(batch))
+        batch.on_done = lambda: on_answer(self.read(batch))
         if target != self._me and self._switch.hop_to(target) is None:
             batch.fill(0, NoRoute(f"nobody named {name} is on the grid"))
             return batch
@@ -64,6 +64,29 @@ class Control:
             raise answers[0]
         return answers[0]
 
+    def ask_all(self, questions: Sequence[tuple[str, Message]], timeout: float) -> list[Message | SoftgridError]:
+        """Put a question to each of several executors at once and block until all have answered, or the time is over.
+
+        Gives the answers in order, or why there is none.
+        """
+        waiter = Waiter()
+        batch = Batch([name for name, _ in questions], [message for _, message in questions])
+        batch.on_done = waiter.set
+        for index, (name, message) in enumerate(questions):
+            self._ask_one(batch, index, node_id(name), message)
+        if not batch.done and not self._reactor.wait(waiter, timeout):
+            self._inflight.drop(batch)
+            batch.fill_rest(lambda name: TimedOut(f"no answer from {name} within {timeout:g} s"))
+        return [self.read(batch, index) for index in range(len(questions))]
+
+    def _ask_one(self, batch: Batch, index: int, target: int, message: Message) -> None:
+        if target != self._me and self._switch.hop_to(target) is None:
+            error = NoRoute(f"nobody named {batch.names[index]} is on the grid")
+            self._reactor.run_in_turn(lambda: batch.fill(index, error))
+            return
+        message_id = self._inflight.open(batch, index, target)
+        self._switch.send(Kind.CONTROL, target, message_id, Outbound(encode_control(message)))
+
     def tell(self, name: str, message: Message) -> None:
         """Send something that is not answered."""
         self.tell_id(node_id(name), message)
@@ -76,8 +99,9 @@ class Control:
         """Send something to whoever is at the other end of *link*."""
         link.send(frame(Kind.CONTROL, 0, 0, 0, encode_control(message)))
 
-    def _read(self, batch: Batch) -> Message | SoftgridError:
-        outcome = batch.outcomes[0]
+    def read(self, batch: Batch, index: int = 0) -> Message | SoftgridError:
+        """Give the answer to a question, or why there is none."""
+        outcome = batch.outcomes[index]
         if isinstance(outcome, SoftgridError):
             return outcome
         try:
@@ -99,15 +123,15 @@ class Control:
             return
         method = self.methods.get(op)
         if method is None:
-            self._answer(source, message_id, {"op": "error", "reason": f"no control method is named '{op}'"})
+            self.answer(source, message_id, {"op": "error", "reason": f"no control method is named '{op}'"})
             return
         try:
-            method(message, source, lambda answer: self._answer(source, message_id, answer))
+            method(message, source, lambda answer: self.answer(source, message_id, answer))
         except SoftgridError as error:
-            self._answer(source, message_id, error_message(error))
+            self.answer(source, message_id, error_message(error))
         except (KeyError, TypeError, ValueError) as error:
             reason = f"'{op}' cannot be meant like that ({type(error).__name__}: {error})"
-            self._answer(source, message_id, {"op": "error", "reason": reason})
+            self.answer(source, message_id, {"op": "error", "reason": reason})
 
     @staticmethod
     def _take_notice(notice: Notice, link: Any, message: Message, source: int) -> None:
@@ -116,7 +140,8 @@ class Control:
         except (BadArgument, KeyError, TypeError, ValueError) as error:
             raise Undecodable(f"'{message['op']}' cannot be meant like that: {error}") from None
 
-    def _answer(self, source: int, message_id: int, answer: Message) -> None:
+    def answer(self, source: int, message_id: int, answer: Message) -> None:
+        """Answer a question."""
         self._switch.send(Kind.CONTROL, source, message_id, Outbound(encode_control({"op": "answer", **answer})))
 
 

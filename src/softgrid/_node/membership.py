@@ -25,6 +25,9 @@ from softgrid._wire.control import Message, field
 CauseOf = Callable[[str, Callable[[str | None], None]], None]
 """Asks what an executor died of; answered with None when nobody knows."""
 
+GoneHook = Callable[[set[int], Callable[[int], str]], None]
+"""Told who is gone, and how to learn of what; runs in the reactor's turn."""
+
 
 class Membership:
     """Keeps the tree in step with the links."""
@@ -42,12 +45,12 @@ class Membership:
         self._tree = tree
         self._switch = switch
         self._control = control
-        self._transfers = transfers
         self._logs = logs
         self._accepted = accepted
         self._on_upgrid_lost = on_upgrid_lost
         self._joining: dict[Link, Callable[[SoftgridError | None, str], None]] = {}
         self.cause_of: CauseOf = lambda name, tell: tell(None)
+        self.gone_hooks: list[GoneHook] = [transfers.on_gone]
         self.on_welcome: Callable[[], None] = lambda: None
         self.on_turned_away: Callable[[str], None] = lambda reason: None
         self.leaves = False
@@ -172,7 +175,8 @@ class Membership:
             self._logs.say("error", f"{name} is gone: {reason}{below}")
 
     def _forget(self, gone_ids: set[int]) -> None:
-        self._transfers.on_gone(gone_ids, self._departure)
+        for hook in self.gone_hooks:
+            hook(gone_ids, self._departure)
         for gone in gone_ids:
             self._logs.forget(gone)
 

@@ -30,6 +30,7 @@ from softgrid._node.functions import FunctionTable
 from softgrid._node.launching import Launching
 from softgrid._node.logs import QUIET_TYPES, Logs, Sink
 from softgrid._node.membership import Membership
+from softgrid._node.requests import Requests
 from softgrid._node.statistics import Statistics
 from softgrid._node.switch import Switch
 from softgrid._node.transfers import Failed, Transfers, TransferSpec
@@ -37,7 +38,7 @@ from softgrid._state.tree import Tree
 from softgrid._util.cores import own_cores
 from softgrid._wire.control import Message, decode_control, encode_control
 from softgrid._wire.control import field as control_field
-from softgrid._wire.framing import MORE, Header, Kind, Outbound
+from softgrid._wire.framing import AWAITED, MORE, Header, Kind, Outbound
 
 LEAVE_TIMEOUT_S = 0.5
 SETTLE_TIMEOUT_S = 1.5
@@ -106,6 +107,8 @@ class Node:
             spec.accepted,
             self._on_upgrid_lost,
         )
+        self.requests = Requests(self.tree, self.switch, self.reactor, self.control, self.transfers.inflight, self.logs)
+        self.membership.gone_hooks.append(self.requests.on_gone)
         line = SupervisorLine(channel, self.reactor) if channel is not None else None
         self.launching = Launching(
             self.tree,
@@ -206,7 +209,7 @@ class Node:
         """Run what others send, in this thread, until the executor leaves the grid."""
         work = self.execution.work
         while not self.is_disconnected:
-            self.reactor.wait(work)
+            self.reactor.wait(work, yields=True)
             work.clear()
             if self.execution.queued:
                 self.reactor.start_background()
@@ -230,7 +233,7 @@ class Node:
     # -- messages that concern the whole executor -----------------------------------------------------------------
 
     def _on_unroutable(self, link: Link, header: Header, why: str) -> None:
-        if header.kind not in (Kind.CALL, Kind.CONTROL) or header.flags & MORE:
+        if header.kind not in (Kind.CALL, Kind.CONTROL, *AWAITED) or header.flags & MORE:
             return
         known = self.tree.departure(NodeId(header.destination))
         refusal = {
@@ -242,9 +245,9 @@ class Node:
 
     def _on_refused(self, link: Link, source: int, message_id: int, body: bytes) -> None:
         message = decode_control(body)
-        self.transfers.on_refused(
-            message_id, control_field(message, "target", int), control_field(message, "reason", str)
-        )
+        refusal = message_id, control_field(message, "target", int), control_field(message, "reason", str)
+        self.transfers.on_refused(*refusal)
+        self.requests.on_refused(*refusal)
 
     def _ask_for_function(self, source: int, digest: bytes) -> None:
         self.control.tell_id(source, {"op": "want_function", "digest": digest.hex()})

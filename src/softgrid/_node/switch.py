@@ -20,6 +20,7 @@ from softgrid._model.errors import Undecodable
 from softgrid._state.tree import Tree
 from softgrid._wire.framing import (
     ATTACHED,
+    AWAITED,
     HEADER,
     HEADER_SIZE,
     HOPS_OFFSET,
@@ -97,22 +98,26 @@ class Switch:
         self, hop: Link, kind: int, destination: int, message_id: int, outbound: Outbound, source: int, hops: int = 0
     ) -> Waiter | None:
         """Send a message over a link."""
-        if hop.passes_descriptors and outbound.size > THRESHOLD:
-            shared = self._shared(outbound)
-            if shared is not None:
-                body = pack_attached(outbound.head, outbound.size)
-                data = frame(
-                    kind, destination, source, message_id, body, flags=ATTACHED, descriptors=len(shared), hops=hops
-                )
-                hop.send(data, destination, shared)
-                return None
+        shared = self.share(hop, outbound) if outbound.size > THRESHOLD else None
+        if shared is not None:
+            body = pack_attached(outbound.head, outbound.size)
+            data = frame(
+                kind, destination, source, message_id, body, flags=ATTACHED, descriptors=len(shared), hops=hops
+            )
+            hop.send(data, destination, shared)
+            return None
         if len(outbound.head) + outbound.size <= MAX_BODY:
             hop.send(frame(kind, destination, source, message_id, outbound.joined()), destination)
             return None
         return hop.send_stream(destination, frames(kind, destination, source, message_id, outbound.all_parts()))
 
-    def _shared(self, outbound: Outbound) -> Descriptors | None:
-        """Give the descriptors of a payload in shared memory; one payload for many receivers is written once."""
+    def share(self, hop: Link, outbound: Outbound) -> Descriptors | None:
+        """Give the descriptors of a large payload in shared memory, or None where it cannot go like that.
+
+        One payload for many receivers is written once.
+        """
+        if not hop.passes_descriptors:
+            return None
         if outbound.shared is None:
             if isinstance(outbound.payload, Attachment):
                 outbound.shared = outbound.payload.descriptors
@@ -172,7 +177,7 @@ class Switch:
                 attached = self._take_attached(link, Header(*header), view[position + HEADER_SIZE : stop])
                 run_start, run_hop = stop, None
                 if hop is not None:
-                    self._pass_on_attached(hop, Header(*header), attached)
+                    self._pass_on_attached(link, hop, Header(*header), attached)
                 elif is_mine and is_believed:
                     self._hand_over(link, kind, source, message_id, attached)
                 else:
@@ -180,8 +185,10 @@ class Switch:
                     self._on_refused(link, Header(*header), "is nowhere on the grid")
             elif hop is not None:
                 view[position + HOPS_OFFSET] = hops + 1
-                if kind == 1:
+                if kind == 1 or kind in AWAITED:
                     hop.speakers.add(source)
+                    if kind != 1:
+                        link.speakers.add(destination)
             elif is_mine and is_believed:
                 self._deliver(link, kind, flags, source, message_id, view[position + HEADER_SIZE : stop])
             else:
@@ -207,11 +214,13 @@ class Switch:
         attachment = Attachment(descriptors, size)
         return Attached(head, attachment.copied() if Descriptors.held > MAX_HELD else attachment)
 
-    def _pass_on_attached(self, hop: Link, header: Header, attached: Attached) -> None:
+    def _pass_on_attached(self, link: Link, hop: Link, header: Header, attached: Attached) -> None:
         self.relayed_frames += 1
         self.relayed_bytes += header.length
-        if header.kind == 1:
+        if header.kind == 1 or header.kind in AWAITED:
             hop.speakers.add(header.source)
+            if header.kind != 1:
+                link.speakers.add(header.destination)
         outbound = Outbound(attached.head, payload=attached.payload)
         self.send_over(
             hop, header.kind, header.destination, header.message_id, outbound, header.source, header.hops + 1
