@@ -368,6 +368,80 @@ def test_many_threads_wait_at_once_and_each_gets_what_it_waits_for(reactor: Reac
     assert beside == [1] * 140
 
 
+# -- a wait that nobody is in a hurry for ---------------------------------------------------------
+
+
+def test_a_thread_that_yields_leaves_the_turn_to_one_that_waits_itself(reactor: Reactor, pair: Any) -> None:
+    idle, polls, leaders = Waiter(), threading.Event(), []
+    reactor.call_soon(polls.set)
+    yielding = in_thread(lambda: reactor.wait(idle, PATIENCE_S, yields=True))
+    assert polls.wait(PATIENCE_S)
+    for _ in range(3):
+        waiter = Waiter()
+
+        def on_readable(mask: int, waiter: Waiter = waiter) -> None:
+            pair[0].recv(1)
+            leaders.append(threading.get_ident())
+            waiter.set()
+
+        reactor.watch(pair[0].fileno(), on_readable)
+        threading.Timer(0.02, pair[1].send, [b"x"]).start()
+        assert reactor.wait(waiter, PATIENCE_S)
+        reactor.unwatch(pair[0].fileno())
+    assert leaders == [threading.get_ident()] * 3
+    reactor.call_soon(idle.set)
+    assert ended(yielding)
+
+
+def test_when_the_turn_was_yielded_somebody_always_polls(reactor: Reactor) -> None:
+    idle, polls = Waiter(), threading.Event()
+    reactor.call_soon(polls.set)
+    yielding = in_thread(lambda: reactor.wait(idle, PATIENCE_S, yields=True))
+    assert polls.wait(PATIENCE_S)
+    waiter, done = Waiter(), threading.Event()
+    reactor.call_soon(waiter.set)
+    assert reactor.wait(waiter, PATIENCE_S)
+    reactor.call_soon(done.set)
+    assert done.wait(0.9), "before the thread that yielded looks up by itself"
+    reactor.call_soon(idle.set)
+    assert ended(yielding)
+
+
+def test_a_thread_that_yields_leads_again_when_nobody_else_wants_to(reactor: Reactor, monkeypatch: Any) -> None:
+    monkeypatch.setattr(reactor_module, "FOLLOW_S", 0.02)
+    idle, polls, leads = Waiter(), threading.Event(), threading.Event()
+    reactor.call_soon(polls.set)
+    yielding = in_thread(lambda: reactor.wait(idle, PATIENCE_S, yields=True))
+    assert polls.wait(PATIENCE_S)
+    waiter = Waiter()
+    reactor.call_soon(waiter.set)
+    assert reactor.wait(waiter, PATIENCE_S)
+
+    def look() -> None:
+        if threading.get_ident() == yielding.ident:
+            leads.set()
+        else:
+            reactor.call_later(0.01, look)
+
+    reactor.call_soon(look)
+    assert leads.wait(PATIENCE_S)
+    reactor.call_soon(idle.set)
+    assert ended(yielding)
+
+
+def test_a_thread_that_does_not_yield_keeps_the_turn(reactor: Reactor) -> None:
+    polls, leaders = threading.Event(), []
+    first, second = Waiter(), Waiter()
+    reactor.call_soon(polls.set)
+    leader = in_thread(lambda: reactor.wait(first, PATIENCE_S))
+    assert polls.wait(PATIENCE_S)
+    reactor.call_later(0.05, lambda: (leaders.append(threading.get_ident()), second.set()))  # type: ignore[arg-type,return-value]
+    assert reactor.wait(second, PATIENCE_S)
+    assert leaders == [leader.ident]
+    reactor.call_soon(first.set)
+    assert ended(leader)
+
+
 # -- the background thread ------------------------------------------------------------------------
 
 

@@ -48,6 +48,32 @@ def asking() -> Asking:
 # -- asking ---------------------------------------------------------------------------------------
 
 
+def test_many_are_asked_at_once_and_their_answers_given_in_order(asking: Asking) -> None:
+    asking.control.methods["double"] = lambda message, source, answer: answer({"twice": 2 * message["x"]})
+
+    def answer_late(waiter: Any) -> None:
+        (sent,) = [each for each in asking.switch.sent if each.destination == THEM]
+        asking.comes({"op": "answer", "twice": 4}, message_id=sent.message_id)
+
+    asking.reactor.while_waiting = answer_late
+    questions = [(A1, {"op": "double", "x": 2}), (STRANGER, {"op": "double", "x": 3}), (TOP, {"op": "double", "x": 1})]
+    theirs, nobodys, mine = asking.control.ask_all(questions, 5.0)
+    assert (theirs, mine) == ({"op": "answer", "twice": 4}, {"op": "answer", "twice": 2})
+    assert isinstance(nobodys, NoRoute)
+    assert asking.control.ask_all([], 5.0) == []
+    assert len(asking.inflight) == 0
+
+
+def test_of_many_only_those_that_do_not_answer_are_out_of_time(asking: Asking) -> None:
+    asking.control.methods["double"] = lambda message, source, answer: answer({})
+    theirs, mine = asking.control.ask_all([(A1, {"op": "double"}), (TOP, {"op": "double"})], 2.0)
+    assert isinstance(theirs, TimedOut)
+    assert str(theirs) == f"no answer from {A1} to 'double' within 2 s"
+    assert mine == {"op": "answer"}
+    assert asking.reactor.waits == [2.0]
+    assert len(asking.inflight) == 0
+
+
 def test_a_question_is_sent_and_its_answer_given_once(asking: Asking) -> None:
     asking.ask(x=1)
     sent = asking.switch.take_one(Kind.CONTROL)

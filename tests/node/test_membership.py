@@ -293,6 +293,15 @@ def test_who_wants_to_know_is_told_of_the_gone_last() -> None:
     assert told == [({node_id(B), node_id(B1)}, 1)] * 2
 
 
+def test_everybody_who_wants_to_know_is_told_who_is_gone_and_of_what() -> None:
+    joining, link = with_two_below()
+    told: list[Any] = []
+    joining.membership.gone_hooks.append(lambda gone, cause_of: told.append((gone, cause_of(node_id(B)))))
+    joining.membership.on_link_closed(link, "killed")  # type: ignore[arg-type]
+    assert told == [({node_id(B), node_id(B1)}, "killed")]
+    assert joining.gone == [{node_id(B), node_id(B1)}]
+
+
 def test_the_cause_of_death_is_asked_for_and_told_when_it_is_known() -> None:
     joining, link = with_two_below()
     asked: list[Any] = []

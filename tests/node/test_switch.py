@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -25,6 +26,7 @@ from softgrid._wire.framing import (
     CARRYING,
     HEADER,
     HEADER_SIZE,
+    LAST_KIND,
     MAX_BODY,
     MAX_HOPS,
     MORE,
@@ -202,6 +204,27 @@ def test_what_is_for_others_goes_one_hop_on(board: Board, comes_from, source, de
 def test_only_who_calls_asks_or_answers_is_remembered_as_a_speaker(board: Board, kind: Kind, is_speaker: bool) -> None:
     board.comes(board.to_b, frame(kind, C_ID, B1_ID, 5, b"x"))
     assert board.to_c.speakers == ({B1_ID} if is_speaker else set())
+
+
+@pytest.mark.parametrize("kind", [Kind.REQUEST, Kind.RESPONSE])
+@pytest.mark.parametrize("is_attached", [False, True])
+def test_of_a_request_or_a_response_both_ends_are_remembered(board: Board, kind: Kind, is_attached: bool) -> None:
+    if is_attached:
+        comes_attached(board, board.to_b, C_ID, B1_ID, b"x" * LARGE, kind=kind)
+    else:
+        board.comes(board.to_b, frame(kind, C_ID, B1_ID, 5, b"x"))
+    assert board.to_c.speakers == {B1_ID}
+    assert board.to_b.speakers == {C_ID}
+
+
+def test_a_payload_is_shared_before_it_is_sent_and_then_once_for_all(board: Board) -> None:
+    board.to_b.passes_descriptors = True
+    outbound = Outbound(b"", [b"x" * LARGE])
+    assert board.switch.share(board.to_c, outbound) is None
+    board.segments.memory = a_segment(b"")
+    assert board.switch.share(board.to_b, outbound) is board.segments.memory
+    board.switch.send_over(board.to_b, Kind.REQUEST, B1_ID, 1, outbound, ME)
+    assert board.segments.shared == [b"x" * LARGE]
 
 
 @pytest.mark.parametrize(
@@ -427,10 +450,12 @@ def a_segment(data: bytes) -> Descriptors:
     return Descriptors(memory, write_end)
 
 
-def comes_attached(board: Board, link: FakeLink, destination: int, source: int, data: bytes, hops: int = 0) -> None:
+def comes_attached(
+    board: Board, link: FakeLink, destination: int, source: int, data: bytes, hops: int = 0, kind: int = Kind.CALL
+) -> None:
     body = pack_attached(b"head", len(data))
     link.descriptors.append(a_segment(data))
-    board.comes(link, HEADER.pack(len(body), 1, ATTACHED, hops, 2, destination, source, 7) + body)
+    board.comes(link, HEADER.pack(len(body), kind, ATTACHED, hops, 2, destination, source, 7) + body)
 
 
 @pytest.mark.parametrize("passes", [True, False])
@@ -480,6 +505,7 @@ def test_a_payload_beside_a_message_for_this_executor_is_delivered_with_it(board
 
 def test_a_payload_is_copied_where_too_many_descriptors_are_held(board: Board, monkeypatch: Any) -> None:
     monkeypatch.setattr(switch_module, "MAX_HELD", -1)
+    gc.collect()  # what earlier tests have held
     before = Descriptors.held
     comes_attached(board, board.to_b, ME, B1_ID, b"payload")
     ((*_, body),) = board.take_delivered()
@@ -585,7 +611,7 @@ def test_nothing_to_read_changes_nothing(board: Board) -> None:
         HEADER.pack(MAX_BODY + 1, 1, 0, 0, 0, ME, B1_ID, 1),
         HEADER.pack(2**32 - 1, 1, 0, 0, 0, C_ID, B1_ID, 1),
         HEADER.pack(0, 0, 0, 0, 0, ME, B1_ID, 1),
-        HEADER.pack(0, 6, 0, 0, 0, C_ID, B1_ID, 1),
+        HEADER.pack(0, LAST_KIND + 1, 0, 0, 0, C_ID, B1_ID, 1),
         HEADER.pack(0, 255, 0, 0, 0, NOBODY, NOBODY, 1),
     ],
 )

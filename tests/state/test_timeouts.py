@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import BadArgument
-from softgrid._state.timeouts import check_timeout, wait_timeout
+from softgrid._state.timeouts import check_timeout, check_wait, wait_timeout
 
 NONSENSE = [0, -1, -0.5, True, False, "5", [], float("nan"), float("-inf"), 1j]
 
@@ -70,3 +70,20 @@ def test_nonsense_is_refused_by_name(value: Any) -> None:
 def test_a_way_of_nonsense_is_refused(value: Any) -> None:
     with pytest.raises(BadArgument, match=r"^pathLength: got"):
         wait_timeout(1, 1, value)
+
+
+@pytest.mark.parametrize("value", [0, 0.0, 1, 0.001, 3600.0])
+def test_a_wait_may_last_any_time_or_none_at_all(value: float) -> None:
+    assert check_wait(value) == value
+    assert type(check_wait(value)) is float
+
+
+@pytest.mark.parametrize("value", [None, float("inf"), 10**400, 9223372036854775807])
+def test_a_wait_without_limit_lasts_for_ever(value: Any) -> None:
+    assert check_wait(value) == float("inf")
+
+
+@pytest.mark.parametrize("value", [given for given in NONSENSE if given is False or given != 0])
+def test_a_wait_of_no_time_that_can_be_meant_is_refused(value: Any) -> None:
+    with pytest.raises(BadArgument, match=r"^timeout: got .* >= 0, or None for no limit$"):
+        check_wait(value)

@@ -14,6 +14,7 @@ from softgrid._wire.framing import (
     HEADER,
     HEADER_SIZE,
     HOPS_OFFSET,
+    LAST_KIND,
     MAX_BODY,
     MORE,
     Assembler,
@@ -162,7 +163,7 @@ def test_a_frame_that_is_too_long_is_refused_with_both_numbers() -> None:
         check_header(Header(11, 1, 0, 0, 0, 0, 0, 0), 10)
 
 
-@pytest.mark.parametrize("kind", [0, 6, 255])
+@pytest.mark.parametrize("kind", [0, LAST_KIND + 1, 255])
 def test_a_frame_of_no_known_kind_is_refused(kind: int) -> None:
     with pytest.raises(Undecodable, match=f"kind {kind}"):
         check_header(Header(0, kind, 0, 0, 0, 0, 0, 0))

@@ -115,6 +115,7 @@ class Reactor:
         self._leads = 0
         self._resting = False
         self._background_leads = False
+        self._leader_yields = False
         self._background: threading.Thread | None = None
         self._standby = threading.Lock()
         self._standby.acquire()
@@ -286,9 +287,10 @@ class Reactor:
 
     # -- whose turn it is -----------------------------------------------------------------------------------------
 
-    def wait(self, waiter: Waiter, timeout: float | None = None) -> bool:
+    def wait(self, waiter: Waiter, timeout: float | None = None, *, yields: bool = False) -> bool:
         """Block until *waiter* is set, polling meanwhile if nobody else does; False when *timeout* seconds ran out.
 
+        With *yields* the turn is left to any other thread that wants it, for a wait that nobody is in a hurry for.
         Must not be called from a callback.
         """
         if self.holds_turn():
@@ -300,8 +302,8 @@ class Reactor:
                 left = FOLLOW_S if deadline is None else min(FOLLOW_S, deadline - monotonic())
                 if left <= 0:
                     break
-                if self._take_turn():
-                    self._lead(waiter, deadline)
+                if not (yields and self._claims) and self._take_turn():
+                    self._lead(waiter, deadline, yields)
                 else:
                     self._follow(waiter, left)
         finally:
@@ -321,8 +323,9 @@ class Reactor:
     def _take_turn(self) -> bool:
         if self._turn.acquire(False):
             return True
-        if not self._background_leads:
+        if not self._leader_yields:
             return False
+        self.start_background()  # who polls when this thread has what it waits for
         self._claims += 1
         try:
             self.wake()
@@ -330,11 +333,12 @@ class Reactor:
         finally:
             self._claims -= 1
 
-    def _lead(self, waiter: Waiter, deadline: float | None) -> None:
+    def _lead(self, waiter: Waiter, deadline: float | None, yields: bool) -> None:
         self._holder = threading.get_ident()
+        self._leader_yields = yields
         waiter.leader = self
         try:
-            while not waiter.done and not self._closed:
+            while not waiter.done and not self._closed and not (yields and self._claims):
                 longest = None if self._resting or self._background is None else RESTING_AFTER_S
                 if deadline is not None:
                     left = deadline - monotonic()
@@ -345,6 +349,7 @@ class Reactor:
                     self._resting = True
         finally:
             waiter.leader = None
+            self._leader_yields = False
             self._leads += 1
             self._holder = None
             self._turn.release()
@@ -381,12 +386,12 @@ class Reactor:
             self._stand_by()
             if not self._claims and self._turn.acquire(False):
                 self._holder = threading.get_ident()
-                self._background_leads = True
+                self._background_leads = self._leader_yields = True
                 try:
                     while not self._claims and not self._closed:
                         self.turn(None)
                 finally:
-                    self._background_leads = False
+                    self._background_leads = self._leader_yields = False
                     self._holder = None
                     self._turn.release()
 

@@ -103,7 +103,7 @@ class Bridge:
 
     def send(self, kind: int, message_id: int, outbound: Outbound, may_bridge: bool = True) -> Waiter | None:
         """Send to the other end, over the bridge where it may; any thread. Gives what ``Switch.send`` does."""
-        if outbound.size > THRESHOLD and self.link.passes_descriptors and self._switch.share(outbound) is not None:
+        if outbound.size > THRESHOLD and self._switch.share(self.link, outbound) is not None:
             item: Item = (kind, message_id, outbound, None)
         elif outbound.size + len(outbound.head) <= MAX_BODY:
             item = (kind, message_id, outbound.joined(), None)

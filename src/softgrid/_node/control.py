@@ -56,7 +56,7 @@ class Control:
         """
         target = node_id(name)
         batch = Batch([name], [message])
-        batch.on_done = lambda: on_answer(self._read(batch))
+        batch.on_done = lambda: on_answer(self.read(batch))
         if target != self._me and self._switch.hop_to(target) is None:
             batch.fill(0, _unreachable(name))
             return batch
@@ -69,28 +69,8 @@ class Control:
         return batch
 
     def ask_each(self, names: list[str], message: Message, timeout: float | None) -> list[Message | SoftgridError]:
-        """Put one question to many and block until each has answered or is gone, or the time is up."""
-        waiter = Waiter()
-        batch = Batch(names, [message] * len(names))
-        batch.on_done = waiter.set
-        body = Outbound(encode_control(message))
-        for index, name in enumerate(names):
-            target = node_id(name)
-            hop = self._switch.hop_to(target)
-            message_id = self._inflight.open(batch, index, target)
-            self._switch.send(Kind.CONTROL, target, message_id, body)
-            if target != self._me and (hop is None or hop.closed or self._switch.hop_to(target) is not hop):
-                self._reactor.run_in_turn(partial(self._inflight.refuse, message_id, target, _unreachable))
-        try:
-            in_time = batch.done or self._reactor.wait(waiter, timeout)
-        except BaseException:
-            self._inflight.drop(batch)
-            raise
-        if not in_time:
-            self._inflight.drop(batch)
-            within = "before this executor left the grid" if timeout is None else f"within {timeout:g} s"
-            batch.fill_rest(lambda name: TimedOut(f"no answer from {name} to '{message['op']}' {within}"))
-        return [self._read(batch, index) for index in range(len(names))]
+        """Put one question to many, as ``ask_all`` does."""
+        return self.ask_all([(name, message) for name in names], timeout)
 
     def ask_and_wait(self, name: str, message: Message, timeout: float) -> Message:
         """Put a question and block until it is answered; raises what went wrong."""
@@ -109,24 +89,37 @@ class Control:
             raise answers[0]
         return answers[0]
 
-    def ask_all(self, questions: Sequence[tuple[str, Message]], timeout: float) -> list[Message | SoftgridError]:
-        """Put questions to several executors at the same time and block until each has its answer, or its error."""
+    def ask_all(self, questions: Sequence[tuple[str, Message]], timeout: float | None) -> list[Message | SoftgridError]:
+        """Put a question to each of several executors at once and block until all have answered, or the time is over.
+
+        Gives the answers in order, or why there is none.
+        """
         waiter = Waiter()
-        answers: dict[int, Message | SoftgridError] = {}
+        batch = Batch([name for name, _ in questions], [message for _, message in questions])
+        batch.on_done = waiter.set
+        for index, (name, message) in enumerate(questions):
+            self._ask_one(batch, index, node_id(name), message)
+        try:
+            in_time = batch.done or self._reactor.wait(waiter, timeout)
+        except BaseException:
+            self._inflight.drop(batch)
+            raise
+        if not in_time:
+            self._inflight.drop(batch)
+            within = "before this executor left the grid" if timeout is None else f"within {timeout:g} s"
+            ops = {name: message["op"] for name, message in questions}
+            batch.fill_rest(lambda name: TimedOut(f"no answer from {name} to '{ops[name]}' {within}"))
+        return [self.read(batch, index) for index in range(len(questions))]
 
-        def take(index: int, answer: Message | SoftgridError) -> None:
-            answers[index] = answer
-            if len(answers) == len(questions):
-                waiter.set()
-
-        batches = [self.ask(name, message, partial(take, index)) for index, (name, message) in enumerate(questions)]
-        if questions and not self._reactor.wait(waiter, timeout):
-            for batch in batches:
-                self._inflight.drop(batch)
-        return [
-            answers.get(index) or TimedOut(f"no answer from {name} to '{message['op']}' within {timeout:g} s")
-            for index, (name, message) in enumerate(questions)
-        ]
+    def _ask_one(self, batch: Batch, index: int, target: int, message: Message) -> None:
+        hop = self._switch.hop_to(target)
+        if target != self._me and hop is None:
+            self._reactor.run_in_turn(lambda: batch.fill(index, _unreachable(batch.names[index])))
+            return
+        message_id = self._inflight.open(batch, index, target)
+        self._switch.send(Kind.CONTROL, target, message_id, Outbound(encode_control(message)))
+        if hop is not None and target != self._me and (hop.closed or self._switch.hop_to(target) is not hop):
+            self._reactor.run_in_turn(lambda: self._inflight.refuse(message_id, target, _unreachable))
 
     def tell(self, name: str, message: Message) -> None:
         """Send something that is not answered."""
@@ -140,7 +133,8 @@ class Control:
         """Send something to whoever is at the other end of *link*."""
         self._switch.send_over(link, Kind.CONTROL, 0, self._inflight.new_id(), Outbound(encode_control(message)), 0)
 
-    def _read(self, batch: Batch, index: int = 0) -> Message | SoftgridError:
+    def read(self, batch: Batch, index: int = 0) -> Message | SoftgridError:
+        """Give the answer to a question, or why there is none."""
         outcome = batch.outcomes[index]
         if isinstance(outcome, SoftgridError):
             return outcome
@@ -171,15 +165,15 @@ class Control:
                 if is_closed
                 else f"no control method is named '{op}'"
             )
-            self._answer(source, message_id, {"op": "error", "reason": reason})
+            self.answer(source, message_id, {"op": "error", "reason": reason})
             return
         try:
-            method(message, source, lambda answer: self._answer(source, message_id, answer))
+            method(message, source, lambda answer: self.answer(source, message_id, answer))
         except SoftgridError as error:
-            self._answer(source, message_id, error_message(error))
+            self.answer(source, message_id, error_message(error))
         except (KeyError, TypeError, ValueError) as error:
             reason = f"'{op}' cannot be meant like that ({type(error).__name__}: {error})"
-            self._answer(source, message_id, {"op": "error", "reason": reason})
+            self.answer(source, message_id, {"op": "error", "reason": reason})
 
     def _method_for(self, op: str, body: Body | Carried) -> Method | None:
         if isinstance(body, Carried):
@@ -194,7 +188,8 @@ class Control:
         except (BadArgument, KeyError, TypeError, ValueError) as error:
             raise Undecodable(f"'{message['op']}' cannot be meant like that: {error}") from None
 
-    def _answer(self, source: int, message_id: int, answer: Message) -> None:
+    def answer(self, source: int, message_id: int, answer: Message) -> None:
+        """Answer a question."""
         self._switch.send(Kind.CONTROL, source, message_id, Outbound(encode_control({"op": "answer", **answer})))
 
 

@@ -30,6 +30,9 @@ Admit = Callable[[str, Message, Tell], None]
 CauseOf = Callable[[str, Callable[[str | None], None]], None]
 """Asks what an executor died of; answered with None when nobody knows."""
 
+GoneHook = Callable[[set[int], Callable[[int], str]], None]
+"""Told who is gone, and how to learn of what; runs in the reactor's turn."""
+
 
 class _Expected:
     """Somebody who is about to join."""
@@ -56,13 +59,13 @@ class Membership:
         self._tree = tree
         self._switch = switch
         self._control = control
-        self._transfers = transfers
         self._logs = logs
         self._accepted = accepted
         self._on_upgrid_lost = on_upgrid_lost
         self._joining: dict[Link, _Expected] = {}
         self.cause_of: CauseOf = lambda name, tell: tell(None)
         self.on_welcome: Callable[[Message], None] = lambda message: None
+        self.gone_hooks: list[GoneHook] = [transfers.on_gone]
         self.on_turned_away: Callable[[str], None] = lambda reason: None
         self.on_lost: Callable[[list[Member[Link]], str, bool], None] = lambda gone, reason, is_orderly: None
         self.before_gone: Callable[[set[int]], None] = lambda gone: None
@@ -262,7 +265,8 @@ class Membership:
     def _forget(self, gone_ids: set[int]) -> None:
         self._switch.forget_sources(gone_ids)
         self.before_gone(gone_ids)
-        self._transfers.on_gone(gone_ids, self._departure)
+        for hook in self.gone_hooks:
+            hook(gone_ids, self._departure)
         for gone in gone_ids:
             self._logs.forget(gone)
         for tell in self.on_gone:

@@ -40,6 +40,7 @@ from softgrid._node.membership import Membership
 from softgrid._node.modules import Modules
 from softgrid._node.promises import Promises
 from softgrid._node.relaunching import Relaunching
+from softgrid._node.requests import Requests
 from softgrid._node.reserving import Reserving
 from softgrid._node.scheduling import Scheduling
 from softgrid._node.statistics import Statistics
@@ -53,7 +54,7 @@ from softgrid._state.tree import Tree
 from softgrid._util.cores import own_cores
 from softgrid._wire.control import Message, decode_control, encode_control
 from softgrid._wire.control import field as control_field
-from softgrid._wire.framing import MORE, Header, Kind, Outbound
+from softgrid._wire.framing import AWAITED, MORE, Header, Kind, Outbound
 
 if TYPE_CHECKING:
     from softgrid._io.tls import TlsStream
@@ -136,6 +137,8 @@ class Node:
             spec.accepted,
             self._on_upgrid_lost,
         )
+        self.requests = Requests(self.tree, self.switch, self.reactor, self.control, self.transfers.inflight, self.logs)
+        self.membership.gone_hooks.append(self.requests.on_gone)
         self.bridges = Bridges(self.tree.node_id, self.switch, self.control, self.reactor)
         self.bridge_building = BridgeBuilding(self.tree, self.bridges, self.control, self.reactor, spec.bind_host)
         self.bridges.on_lost = self.membership.mourn
@@ -323,7 +326,7 @@ class Node:
         work = self.execution.work
         work.set()
         while not self.is_disconnected:
-            self.reactor.wait(work)
+            self.reactor.wait(work, yields=True)
             work.clear()
             if self.execution.queued:
                 self.reactor.start_background()
@@ -347,7 +350,7 @@ class Node:
     # -- messages that concern the whole executor -----------------------------------------------------------------
 
     def _on_unroutable(self, link: Link, header: Header, why: str) -> None:
-        if header.kind not in (Kind.CALL, Kind.CONTROL) or header.flags & MORE:
+        if header.kind not in (Kind.CALL, Kind.CONTROL, *AWAITED) or header.flags & MORE:
             return
         known = self.tree.departure(NodeId(header.destination))
         refusal = {
@@ -359,8 +362,9 @@ class Node:
 
     def _on_refused(self, link: Link, source: int, message_id: int, body: bytes) -> None:
         message = decode_control(body)
-        target = control_field(message, "target", int)
-        self.transfers.on_refused(message_id, target, control_field(message, "reason", str))
+        target, reason = control_field(message, "target", int), control_field(message, "reason", str)
+        self.transfers.on_refused(message_id, target, reason)
+        self.requests.on_refused(message_id, target, reason)
         if link is self.switch.hop_to(target):
             self.promises.on_gone({target})
 

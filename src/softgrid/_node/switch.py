@@ -20,6 +20,7 @@ from softgrid._model.errors import Undecodable
 from softgrid._model.names import node_id
 from softgrid._wire.framing import (
     ATTACHED,
+    AWAITED,
     CARRYING,
     COMPRESSED,
     FLAGS_OFFSET,
@@ -48,6 +49,7 @@ from softgrid._wire.framing import (
     whole_body,
 )
 
+SPOKEN = AWAITED | {Kind.CALL, Kind.CONTROL}
 BUFFER_SIZE = 2 * (MAX_BODY + HEADER_SIZE)
 
 Deliver = Callable[[Any, int, int, Any], None]
@@ -138,15 +140,14 @@ class Switch:
         self, hop: Link, kind: int, destination: int, message_id: int, outbound: Outbound, source: int, hops: int = 0
     ) -> Waiter | None:
         """Send a message over a link."""
-        if hop.passes_descriptors and outbound.size > THRESHOLD and not outbound.flags & FROM_GUEST:
-            shared = self.share(outbound)
-            if shared is not None:
-                body = pack_attached(outbound.head, outbound.size)
-                data = frame(
-                    kind, destination, source, message_id, body, flags=ATTACHED, descriptors=len(shared), hops=hops
-                )
-                hop.send(data, destination, shared)
-                return None
+        shared = self.share(hop, outbound) if outbound.size > THRESHOLD else None
+        if shared is not None:
+            body = pack_attached(outbound.head, outbound.size)
+            data = frame(
+                kind, destination, source, message_id, body, flags=ATTACHED, descriptors=len(shared), hops=hops
+            )
+            hop.send(data, destination, shared)
+            return None
         flags = outbound.flags
         if len(outbound.head) + outbound.size <= MAX_BODY:
             hop.send(frame(kind, destination, source, message_id, outbound.joined(), flags=flags), destination)
@@ -174,8 +175,13 @@ class Switch:
         hop.send(data, destination, descriptors)
         return True
 
-    def share(self, outbound: Outbound) -> Descriptors | None:
-        """Give the descriptors of a payload in shared memory; one payload for many receivers is written once."""
+    def share(self, hop: Link, outbound: Outbound) -> Descriptors | None:
+        """Give the descriptors of a large payload in shared memory, or None where it cannot go like that.
+
+        One payload for many receivers is written once.
+        """
+        if not hop.passes_descriptors or outbound.flags & FROM_GUEST:
+            return None
         if outbound.shared is None:
             if isinstance(outbound.payload, Attachment):
                 outbound.shared = outbound.payload.descriptors
@@ -246,8 +252,8 @@ class Switch:
                     self._on_refused(link, Header(*header), "is nowhere on the grid")
             elif hop is not None:
                 view[position + HOPS_OFFSET] = hops + 1
-                if kind == 1 or kind == 4:
-                    hop.speakers.add(source)
+                if kind != 2:
+                    self._note_speakers(link, hop, kind, source, destination)
             elif is_mine and is_believed:
                 self._deliver(link, kind, flags, source, message_id, view[position + HEADER_SIZE : stop])
             else:
@@ -286,11 +292,18 @@ class Switch:
         attachment = Attachment(descriptors, size)
         return Attached(head, attachment.copied() if Descriptors.held > MAX_HELD else attachment)
 
+    @staticmethod
+    def _note_speakers(link: Link, hop: Link, kind: int, source: int, destination: int) -> None:
+        """Remember who is to be told when somebody further on is gone; of what is awaited, at both ends."""
+        if kind in SPOKEN:
+            hop.speakers.add(source)
+        if kind in AWAITED:
+            link.speakers.add(destination)
+
     def _pass_on_attached(self, link: Link, hop: Link, header: Header, attached: Attached | Carried) -> None:
         self.relayed_frames += 1
         self.relayed_bytes += header.length
-        if header.kind in (Kind.CALL, Kind.CONTROL):
-            hop.speakers.add(header.source)
+        self._note_speakers(link, hop, header.kind, header.source, header.destination)
         if isinstance(attached, Carried):
             if hop.passes_descriptors:
                 onward = header._replace(hops=header.hops + 1)

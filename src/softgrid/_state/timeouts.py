@@ -28,6 +28,15 @@ def check_seconds(value: object, parameter: str = "timeout") -> float:
     return seconds
 
 
+def check_wait(value: object, parameter: str = "timeout") -> float:
+    """Accept a number of seconds >= 0 to wait; None, and what is too large to end, stand for no limit: infinity."""
+    if value is None or (isinstance(value, (int, float)) and value > LARGEST):
+        return math.inf
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise BadArgument(parameter, value, "a number of seconds >= 0, or None for no limit")
+    return float(value)
+
+
 def wait_timeout(transfer_timeout: object, multiplier: object, path_length: object) -> float:
     """Give ``transfer_timeout * ceil(path_length / multiplier)``."""
     seconds = check_seconds(transfer_timeout, "transferTimeout")

@@ -66,6 +66,9 @@ class SendWindows(Generic[Item]):
         window, queued, bulk = booked
         window.queued -= queued
         window.bulk -= bulk
+        return self._take_fitting(window)
+
+    def _take_fitting(self, window: _Window[Item]) -> list[Item]:
         if not window.backlog:
             return []
         ready = []

@@ -41,9 +41,13 @@ class Kind(IntEnum):
     REFUSED = 3
     CONTROL = 4
     LOG = 5
+    REQUEST = 6
+    RESPONSE = 7
 
 
 LAST_KIND = max(Kind)
+AWAITED = frozenset({Kind.REQUEST, Kind.RESPONSE})
+"""Kinds by which two executors come to depend on each other; only the caller depends on whom it calls."""
 
 
 class Header(NamedTuple):
@@ -104,7 +108,7 @@ class Outbound:
         self.head = head
         self.parts: Parts = parts or []
         self.payload = payload
-        self.size = sum(map(len, self.parts)) if payload is None else payload.size
+        self.size = payload.size if payload is not None else sum(map(len, parts)) if parts else 0
         self.shared: Any = None
 
     def all_parts(self) -> Parts:
