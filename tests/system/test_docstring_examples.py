@@ -1,7 +1,7 @@
 """Every example in a public docstring runs as printed.
 
-An example has `orchestrator`, the orchestrator of a grid of its own with one worker, or two where it speaks of a second;
-`...` stands for any text.
+An example has `orchestrator`, the orchestrator of a grid of its own with one worker, or with two where it speaks of a
+second; `...` stands for any text.
 """
 
 from __future__ import annotations
