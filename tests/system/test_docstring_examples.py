@@ -9,6 +9,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.system
 
 MODULES = ("Globals", "Core", "Executors", "Collections", "DDFS", "Addons")
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+SECOND = re.compile(r"second|workers\[1\]")
 DEFAULTS = {"machine_maximum_number_of_managers": 1}
 
 
@@ -72,7 +74,7 @@ def test_an_example_of_a_docstring_runs_as_printed(
     monkeypatch.chdir(tmp_path / "here")
     source = "".join(part.source for part in example.examples)
     if "orchestrator" in source:
-        example.globs["orchestrator"] = make_grid(workers=2 if "second" in source else 1, rules=DEFAULTS).O
+        example.globs["orchestrator"] = make_grid(workers=2 if SECOND.search(source) else 1, rules=DEFAULTS).O
     complaints: list[str] = []
     doctest.DocTestRunner(optionflags=OPTIONS).run(example, out=complaints.append)
     assert complaints == [], "".join(complaints)
