@@ -8,7 +8,8 @@ import threading
 from typing import Any
 
 import pytest
-from tests.system.grids import Grid, MakeGrid
+from tests.system.grids import Grid, MakeGrid, Scripts
+from tests.system.guests import PASSWORD, a_guest, await_guest
 from tests.system.watching import PATIENCE_S, is_alive, pid_in, wait_until
 
 pytestmark = pytest.mark.system
@@ -32,7 +33,7 @@ def test_a_killed_worker_is_gone_and_the_others_work_on(make_grid: MakeGrid) -> 
     doomed, *others = grid.workers
     (status,) = grid.O.kill_executor(doomed)
     assert (status.successful, status.name) == (True, doomed)
-    assert grid.O.workers == others
+    assert sorted(grid.O.workers) == sorted(others)
     gone([pid_in(doomed)])
     assert grid.call(os.getpid, to=others) == [pid_in(name) for name in others]
     assert grid.O.get_executor_grid_path(doomed) == {}
@@ -88,6 +89,21 @@ def test_with_a_router_goes_all_below_it(make_grid: MakeGrid) -> None:
     assert (grid.O.routers, grid.O.managers, grid.O.workers) == ([], [], [aside])
     gone([pid_in(name) for name in doomed])
     assert grid.call(os.getpid, to=aside) == [pid_in(aside)]
+
+
+@pytest.mark.parametrize("how", ["idle", "stopped"])
+def test_a_guest_that_joined_by_hand_is_killed_too(make_grid: MakeGrid, scripts: Scripts, how: str) -> None:
+    grid = make_grid(workers=0, password=PASSWORD)
+    running = a_guest(scripts, grid, "Manager")
+    guest = await_guest(grid, "managers")
+    (below,) = grid.launch("Worker", guest)
+    if how == "stopped":
+        running.signal(signal.SIGSTOP)
+    assert all(grid.O.kill_executor(guest))
+    assert (grid.O.managers, grid.O.workers) == ([], [])
+    running.signal(signal.SIGCONT)
+    assert running.process.wait(PATIENCE_S) == -signal.SIGKILL
+    gone([pid_in(below)])
 
 
 def test_receivers_are_keywords_names_trajectories_and_lists(make_grid: MakeGrid) -> None:

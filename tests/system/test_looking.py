@@ -182,7 +182,7 @@ def test_a_format_with_other_fields_is_refused(grid: Grid) -> None:
 def test_bridges_are_drawn_as_they_are_told(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = grid.workers[0], grid.workers[2]
     told = ([], {one: [other], other: [one]})
-    monkeypatch.setattr(type(grid.O), "get_executors_bridges", lambda executor: told, raising=False)
+    monkeypatch.setattr(type(grid.O), "get_executors_bridges", lambda executor, timeout: told, raising=False)
     figure = grid.O.visualize_grid()
     assert "1 bridge" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
 

@@ -91,7 +91,7 @@ class AssessBase(MethodsBase):
     def _bridges(self) -> Any:
         """The bridges of the executors below, by name, as far as this executor can ask for them."""
         ask = getattr(self, "get_executors_bridges", None)
-        return ask()[1] if ask is not None else {}
+        return ask(timeout=self.get_small_transfer_wait_timeout())[1] if ask is not None else {}
 
     def _reflect(self, data: Any) -> Any:
         """What the receiver of an assessment does."""
