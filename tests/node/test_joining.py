@@ -115,7 +115,7 @@ def test_who_is_let_in_gets_its_path_and_the_rules_and_is_told_of() -> None:
     link = host.enters()
     host.introduces(link, key="the device in the attic")
     (welcome,) = link.take_messages()
-    assert welcome == {"op": "welcome", "path": [TOP], "rules": host.rules.as_dict(), "tolerance_s": 9.0}
+    assert welcome == {"op": "welcome", "path": [TOP], "rules": for_guests(host), "tolerance_s": 9.0}
     assert link.tolerated == 9.0
     member = host.tree.find(STRANGER)
     assert member is not None
@@ -124,6 +124,15 @@ def test_who_is_let_in_gets_its_path_and_the_rules_and_is_told_of() -> None:
     assert host.places == [], "the place is its own now, not one that is kept"
     assert host.reactor.timers == []
     host.switch.check_nothing_sent()
+
+
+def for_guests(host: Host) -> dict[str, Any]:
+    return {**host.rules.as_dict(), "fetch_modules": False}
+
+
+def test_one_who_is_trusted_gets_all_the_rules() -> None:
+    host = Host(**{TRUST_RULE: True})
+    assert asks(host)["rules"] == host.rules.as_dict()
 
 
 @pytest.mark.parametrize("is_trusted", [False, True])
@@ -251,7 +260,7 @@ def asks(host: Host, name: str = STRANGER, **more: Any) -> dict[str, Any]:
 
 def test_a_place_is_kept_until_the_one_who_was_let_in_is_announced() -> None:
     host = Host()
-    assert asks(host) == {"op": "answer", "rules": host.rules.as_dict(), "tolerance_s": 9.0}
+    assert asks(host) == {"op": "answer", "rules": for_guests(host), "tolerance_s": 9.0}
     assert host.places == [(ADDRESS, "worker", 4)]
     link = host.tree.find(R).hop  # type: ignore[union-attr]
     member = host.tree.join(STRANGER, (TOP, R), link, cores=4, now_utc=0.0)

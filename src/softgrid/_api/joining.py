@@ -38,6 +38,8 @@ def connect(
         if Globals.INTERACTIVE_MODE:
             raise
         _end_unconnected(executor, error)
+    if node.execution.allows_udf and node.rules["fetch_modules"]:
+        node.modules.serve_imports()
     message = f"{node.name} is on the grid below {node.tree.upgrid}"
     if blocking:
         node.serve()

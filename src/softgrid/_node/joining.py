@@ -129,7 +129,12 @@ class Joining:
         self._launching.take_place(name.address, name.role, field(message, "cores", int))
         expiry = self._reactor.call_later(JOIN_S, lambda: self._give_back(who))
         self._places[who] = _Place(name.address, name.role, expiry)
-        answer({"rules": self._rules().as_dict(), "tolerance_s": self._tolerance_s})
+        answer({"rules": self._rules_for_guests(), "tolerance_s": self._tolerance_s})
+
+    def _rules_for_guests(self) -> Message:
+        """Give the rules, which are not to promise what guests are refused: the sources of all modules here."""
+        rules = self._rules()
+        return rules.as_dict() if rules[TRUST_RULE] else rules.updated({"fetch_modules": False}).as_dict()
 
     def _on_member(self, member: Member[Link]) -> None:
         self._give_back(member.node_id)
