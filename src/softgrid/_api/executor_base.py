@@ -84,7 +84,7 @@ class ExecutorBase(LaunchBase):
             "worker": _boolean("acceptWorkers", acceptWorkers),
         }
         temporary, permanent = _folder("temporaryDir", temporaryDir), _folder("permanentDir", permanentDir)
-        ddfs = here.ddfs_folder(ddfsDir)
+        ddfs = here.ddfs_folder(_folder("ddfsDir", ddfsDir))
         own_address_given, bind_host = _address(address)
         rules = self._given_rules
         may_run = (
