@@ -490,7 +490,7 @@ def _folder(parameter: str, value: object) -> str | None:
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str) or not path or "\0" in path:
         raise BadArgument(parameter, value, "None, or the path of a folder")
-    return os.path.abspath(path)
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def _boolean(parameter: str, value: object) -> bool:
