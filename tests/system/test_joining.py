@@ -251,7 +251,7 @@ def test_an_orchestrator_joins_nobody(host: Grid) -> None:
 
 def test_who_has_a_grid_of_its_own_below_is_told_to_connect_first(host: Grid, guests: list[Any]) -> None:
     guests.append(Manager(logKwargs=QUIET))
-    statuses, launched, failed = guests[-1].launch_worker(executorAddress=guests[-1].address)
+    statuses, launched, failed = guests[-1].launch_worker(executorAddress=guests[-1].address, timeout=30)
     assert launched, (statuses, failed)
     with pytest.raises(Refused, match="connect first, launch afterwards"):
         guests[-1].connect_to_grid("127.0.0.1", host.O.port, PASSWORD)
@@ -437,7 +437,7 @@ def test_a_guest_that_is_trusted_sends_anything(make_grid: MakeGrid, guests: lis
 
 def test_a_guest_launches_below_itself_only(host: Grid, guests: list[Any]) -> None:
     manager = joins(guests, host, Manager)
-    statuses, launched, _ = manager.launch_worker(executorAddress=manager.address)
+    statuses, launched, _ = manager.launch_worker(executorAddress=manager.address, timeout=30)
     assert launched, statuses
     statuses, launched, _ = manager.launch_worker(
         executorAddress=manager.address, upgridUniqueName=host.O.gridUniqueName

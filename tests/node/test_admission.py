@@ -1,4 +1,4 @@
-"""Joining by hand: who comes through the door is asked for at the orchestrator, which keeps a place and gives rules."""
+"""Admission: who comes through the door is asked for at the orchestrator, which keeps a place and gives the rules."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.harness.trees import A1, STRANGER, TOP, A, R, tree_of
 from softgrid._model.errors import Refused
 from softgrid._model.names import node_id, parse_name
 from softgrid._model.rules import TRUST_RULE, Rules
+from softgrid._node.admission import JOIN_S, Admission
 from softgrid._node.control import Control
-from softgrid._node.joining import JOIN_S, Joining
 from softgrid._node.membership import Membership
 from softgrid._state.inflight import InFlight
 from softgrid._wire.control import decode_control, encode_control
@@ -63,9 +63,8 @@ class Host:
             frozenset({"router", "manager", "worker"}),
             lambda reason: None,
         )
-        self.joining = Joining(
+        self.admission = Admission(
             self.tree,  # type: ignore[arg-type]
-            self.switch,  # type: ignore[arg-type]
             self.control,
             self.membership,
             self,  # type: ignore[arg-type]
@@ -99,7 +98,7 @@ class Host:
     # what happens
 
     def enters(self) -> GuestLink:
-        self.joining.on_entered(None, "10.0.0.9")  # type: ignore[arg-type]
+        self.admission.on_entered(None, "10.0.0.9")  # type: ignore[arg-type]
         return self.links.pop()
 
     def introduces(self, link: FakeLink, name: str = STRANGER, **more: Any) -> None:
