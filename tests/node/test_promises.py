@@ -14,14 +14,14 @@ from softgrid._model.names import node_id
 from softgrid._model.rules import Rules
 from softgrid._node import promises as promises_module
 from softgrid._node.control import Control
-from softgrid._node.execution import Execution
+from softgrid._node.execution import Execution, Task
 from softgrid._node.functions import FunctionTable
 from softgrid._node.promises import Promises
 from softgrid._state.inflight import InFlight
 from softgrid._wire.calls import RETURN, Failure, decode_result, encode_call
 from softgrid._wire.control import encode_control
 from softgrid._wire.framing import Kind
-from softgrid._wire.functions import FunctionName, FunctionPickler, PickledFunction, encode_function
+from softgrid._wire.functions import FunctionName, FunctionPickler, PickledFunction, digest_of, encode_function
 
 HOLDER, CREATOR, OTHER = A1, A2, STRANGER
 UNSET: Any = object()
@@ -338,6 +338,42 @@ def test_a_function_that_never_comes_ends_the_promise_of_its_call(holding: Holdi
     assert holding.notices() == [ended("p", "its work is done")]
     assert holding.execution.work.done
     assert holding.run() == ["stranger"]
+
+
+def test_a_function_whose_caller_is_gone_ends_the_promise_of_its_call(holding: Holding) -> None:
+    function: PickledFunction = FunctionPickler().pickle(lambda mark: mark * 5)
+    holding.adds()
+    lost = holding.calls("x", "p", function=function, is_known=True, source=OTHER)
+    holding.calls("y", "p", function=function, is_known=True)
+    holding.run()
+    holding.execution.forget({node_id(OTHER), node_id(A)})
+    assert holding.refusals() == {lost: "its caller is gone"}
+    assert holding.execution.decide(lambda queue: queue.promises) == 1, "the other call waits still"
+    holding.execution.forget({node_id(CREATOR)})
+    assert len(holding.refusals()) == 1
+    assert holding.notices() == [ended("p", "its work is done")]
+
+
+def test_a_function_that_has_to_be_translated_does_not_end_the_promise_of_its_call(holding: Holding) -> None:
+    put_aside: list[Task] = []
+    holding.execution.translate = put_aside.append  # type: ignore[method-assign]
+    function: PickledFunction = FunctionPickler().pickle(lambda mark: mark * 6)
+    foreign = b"\x01" + function.body[1:]
+    holding.adds()
+    for mark in "ab":
+        holding.calls(mark, "p", function=PickledFunction(digest_of(foreign), foreign))
+    holding.calls("stranger")
+    assert holding.run() == []
+    assert [task.source for task in put_aside] == [node_id(CREATOR)] * 2
+    first, second = put_aside
+    first.call.function = function
+    holding.execution.bring_back(first)
+    holding.execution.give_up(second, "no source")
+    assert holding.notices() == []
+    assert holding.run() == ["stranger"]
+    values = [sent.message_id for sent in holding.take(Kind.RESULT)]
+    assert values == [second.message_id, first.message_id, values[2]]
+    assert holding.notices() == [ended("p", "its work is done")]
 
 
 def test_a_function_that_comes_after_the_end_finds_its_call_refused(holding: Holding) -> None:

@@ -344,6 +344,17 @@ def test_a_worker_whose_promise_waits_in_line_is_dealt_to_when_its_turn_comes(gr
     grid.check_over()
 
 
+def test_what_strangers_say_of_a_job_changes_nothing(grid: Grid) -> None:
+    grid.job(9, workers=[A1], collect=False, password="p")
+    grid.pump()
+    for op in ("promise_granted", "promise_ended"):
+        grid.says(A2, {"op": op, "password": "p", "reason": "none"})
+    grid.pump()
+    assert grid.counts() == [1, 0, 0]
+    grid.work()
+    grid.check_over()
+
+
 def test_a_turn_that_comes_before_all_have_answered_is_not_missed(grid: Grid) -> None:
     grid.at_head.update(dict.fromkeys(WORKERS, False))
 

@@ -23,11 +23,11 @@ class Translating:
     def __init__(self) -> None:
         self.asked: list[tuple[int, bytes]] = []
         self.accepted: list[Task] = []
-        self.refused: list[tuple[int, int, str]] = []
+        self.refused: list[tuple[int, str]] = []
         self.translations = Translations(
             lambda source, digest: self.asked.append((source, digest)),
             self.accepted.append,
-            lambda source, message_id, reason: self.refused.append((source, message_id, reason)),
+            lambda task, reason: self.refused.append((task.message_id, reason)),
         )
 
     def call(self, source: int, message_id: int) -> Task:
@@ -58,7 +58,7 @@ def test_each_caller_is_asked_once_and_its_calls_run_in_order(translating: Trans
 def test_what_has_no_source_is_refused_with_the_reason_and_may_be_asked_again(translating: Translating) -> None:
     translating.call(1, 10)
     translating.translations.on_translated(1, FOREIGN.digest, b"", "no source")
-    assert translating.refused == [(1, 10, "no source")]
+    assert translating.refused == [(10, "no source")]
     translating.call(1, 11)
     assert len(translating.asked) == 2
 
@@ -74,6 +74,7 @@ def test_a_caller_that_is_gone_is_forgotten(translating: Translating) -> None:
     translating.translations.on_translated(2, FOREIGN.digest, BODY, "")
     translating.translations.forget({1, 2})
     translating.translations.on_translated(1, FOREIGN.digest, BODY, "")
+    assert translating.refused == [(10, "its caller is gone")]
     assert len(translating.accepted) == 1
     translating.call(2, 12)
     assert translating.asked[-1] == (2, FOREIGN.digest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.harness.trees import A1, A2, B1, TOP, A, tree_of
+from tests.harness.trees import A1, A2, B1, TOP, A, B, tree_of
 
 from softgrid._model.errors import BadArgument, MalformedName, NoRoute, Refused
 from softgrid._model.names import node_id
@@ -44,6 +44,15 @@ def test_where_there_is_nobody_it_says_so(choosing: Choosing) -> None:
         choosing.tree.find(name).allows_udf = False
     with pytest.raises(Refused, match="none of the 3 workers below"):
         choosing.workers.allowed(runs_udf=True)
+
+
+def test_who_is_there_but_does_not_work_is_passed_over_unless_there_is_nobody_else(choosing: Choosing) -> None:
+    choosing.tree.find(A1).suspicion = "stopped by SIGSTOP"
+    assert choosing.workers.allowed(runs_udf=True) == [A2, B1]
+    choosing.tree.find(B).suspicion = "stopped by SIGSTOP"
+    assert choosing.workers.allowed(runs_udf=True) == [A2], "nor who stands below somebody like that"
+    choosing.tree.find(A2).suspicion = "stopped by SIGTSTP"
+    assert choosing.workers.allowed(runs_udf=True) == [A1, A2, B1]
 
 
 def test_who_has_calls_or_promises_from_here_is_chosen_later(choosing: Choosing) -> None:

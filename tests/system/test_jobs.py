@@ -275,9 +275,9 @@ def test_workers_that_do_not_answer_in_time_are_not_reserved_now_nor_later(make_
     grid = make_grid(managers=1, workers=2)
     os.kill(pid_in(grid.workers[0]), signal.SIGSTOP)
     try:
-        status = grid.O.create_job_promise(nworkersMin=2, transferTimeout=0.2)
+        status = grid.O.create_job_promise(workers=grid.workers, nworkersMin=2, transferTimeout=0.2)
         assert "1 of the 2 workers" in str(status.error)
-        promises = grid.O.create_job_promise(nworkersMin=1, transferTimeout=0.2)
+        promises = grid.O.create_job_promise(workers=grid.workers, nworkersMin=1, transferTimeout=0.2)
         assert [promise["promise_executor"] for promise in promises] == [grid.workers[1]]
     finally:
         os.kill(pid_in(grid.workers[0]), signal.SIGCONT)

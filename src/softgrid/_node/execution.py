@@ -225,9 +225,11 @@ class Execution:
         try:
             outcome = self._outcome(task)
         except UnknownDigest:
+            self._put_aside(task)
             self._ask_for_function(task)
             return
         except ForeignByteCode:
+            self._put_aside(task)
             self.translate(task)
             return
         self.busy_s += perf_counter() - started
@@ -275,11 +277,43 @@ class Execution:
 
     # -- functions that are not here ------------------------------------------------------------------------------
 
+    def _put_aside(self, task: Task) -> None:
+        """A task cannot run yet; its promise waits for it."""
+        if self._queue.running is task:
+            self.decide(WorkQueue.set_aside)
+
+    def bring_back(self, task: Task) -> None:
+        """A task that was put aside can run now."""
+        promise, task.promise = task.promise, None
+        self.accept(task)
+        self._came_back(promise)
+
+    def give_up(self, task: Task, reason: str) -> None:
+        """A task that was put aside can never run."""
+        self.refuse(task.source, task.message_id, reason)
+        self._came_back(task.promise)
+
+    def _came_back(self, promise: Promise[Task] | None) -> None:
+        if promise is None:
+            return
+        with self._lock:
+            changes = self._queue.came_back(promise, monotonic())
+        if changes:
+            self.on_changes(changes)
+
+    def forget(self, sources: set[int]) -> None:
+        """Callers are gone, and with them the functions that they were asked for."""
+        for digest, parked in list(self._parked.items()):
+            kept = self._parked[digest] = [task for task in parked if task.source not in sources]
+            if not kept:
+                del self._parked[digest]
+            for task in parked:
+                if task.source in sources:
+                    self.give_up(task, "its caller is gone")
+
     def _ask_for_function(self, task: Task) -> None:
         function = task.call.function
         assert isinstance(function, PickledFunction)
-        if self._queue.running is task:
-            self.decide(WorkQueue.set_aside)
         parked = self._parked.setdefault(function.digest, [])
         parked.append(task)
         if sum(1 for other in parked if other.source == task.source) == 1:
@@ -304,17 +338,8 @@ class Execution:
         if others:
             self._parked[digest] = others
         for task in mine:
-            promise, task.promise = task.promise, None
             if not body:
-                self.refuse(task.source, task.message_id, "its function is no longer kept by the caller; send it again")
-            else:
-                task.call.function = function
-                self.accept(task)
-            if promise is not None:
-                self._came_back(promise)
-
-    def _came_back(self, promise: Promise[Task]) -> None:
-        with self._lock:
-            changes = self._queue.came_back(promise, monotonic())
-        if changes:
-            self.on_changes(changes)
+                self.give_up(task, "its function is no longer kept by the caller; send it again")
+                continue
+            task.call.function = function
+            self.bring_back(task)

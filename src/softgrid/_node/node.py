@@ -211,9 +211,9 @@ class Node:
         )
         self._serving = threading.Lock()
         self.execution.ask_for = self._ask_for_function  # type: ignore[method-assign]
-        self.translations = Translations(self._ask_for_source, self.execution.accept, self.execution.refuse)
+        self.translations = Translations(self._ask_for_source, self.execution.bring_back, self.execution.give_up)
         self.execution.translate = self.translations.translate  # type: ignore[method-assign]
-        self.membership.on_gone.append(self.translations.forget)
+        self.membership.on_gone += [self.translations.forget, self.execution.forget]
         self.fanout.accept = self.execution.accept
         self.control.notices.update(want_function=self._on_want_function, function=self._on_function)
         self.control.notices.update(want_source=self._on_want_source, source=self._on_source)

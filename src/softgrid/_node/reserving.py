@@ -1,4 +1,4 @@
-"""The promises that this executor makes elsewhere: asked for, taken back, all or nothing for a job.
+"""The promises that this executor makes elsewhere: asked for, known while they are held, taken back.
 
 What it has asked for it knows until the holder says that it has ended, or is gone. A holder that does not answer in
 time is told to forget it, so that nothing is held that nobody knows of.
@@ -9,24 +9,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from time import monotonic
 from typing import Any, Protocol
 
 from softgrid._io.link import Link
-from softgrid._model.errors import BadArgument, Refused, SoftgridError, TimedOut
+from softgrid._model.errors import Refused, SoftgridError, TimedOut
 from softgrid._model.names import node_id
 from softgrid._node.control import Control
 from softgrid._node.promises import new_password
-from softgrid._node.workers import Workers, check_worker
+from softgrid._node.workers import Workers
 from softgrid._state.promise import check_force, check_password
-from softgrid._state.reservations import Reservations, Wish
+from softgrid._state.reservations import Reservations
 from softgrid._state.timeouts import check_timeout
 from softgrid._state.tree import Tree
 from softgrid._state.workqueue import MAX_PROMISES
 from softgrid._wire.control import Message, field
-
-ROLL_BACK_S = 1.0
-"""How long to wait until it is certain that nothing is held; it will be, even if that is not waited for."""
 
 Outcome = Message | SoftgridError
 
@@ -47,7 +43,6 @@ class Reserving:
         self._reservations = reservations
         self._workers = workers
         self._lock = threading.Lock()
-        self._one_job = threading.Lock()
         self._listeners: dict[str, Listener] = {}
         control.notices.update(
             promise_made=self._on_made, promise_granted=self._on_granted, promise_ended=self._on_ended
@@ -152,62 +147,6 @@ class Reserving:
             self._forget(password, node_id(name))
             self._control.tell(name, {"op": "remove_promise", "password": password, "force": True})
 
-    # -- all or nothing -------------------------------------------------------------------------------------------
-
-    def reserve(self, wish: Wish, at_most: float | None = None) -> list[Message]:
-        """Make the promises of a job, within *at_most* seconds; raises, with nothing held, when there are too few."""
-        names = self._candidates(wish.workers)
-        least, most = wish.bounds(len(names))
-        promise_timeout = check_timeout(wish.promise_timeout, "promiseTimeout", none_allowed=False)
-        patience = check_timeout(wish.transfer_timeout, "transferTimeout") or promise_timeout
-        assert patience is not None
-        patience = patience if at_most is None else min(patience, at_most)
-        wish = wish._replace(password=new_password() if wish.password is None else check_password(wish.password))
-        # Two jobs at a time would each get some workers and, when they need more, both give up.
-        if not self._one_job.acquire(timeout=patience):
-            raise TimedOut(f"other jobs were being given their workers for {patience:g} s")
-        held: list[Message] = []
-        try:
-            failures = self._reserve(wish, self._workers.by_load(names), least, most, monotonic() + patience, held)
-            if len(held) < least:
-                self.remove([each["promise_executor"] for each in held], wish.password, ROLL_BACK_S, force=True)
-                raise Refused(_shortage(least, len(held), failures))
-        except BaseException as error:
-            if not isinstance(error, Refused):
-                self.remove_soon([each["promise_executor"] for each in held], wish.password)
-            raise
-        finally:
-            self._one_job.release()
-        return held
-
-    def _reserve(
-        self, wish: Wish, left: list[str], least: int, most: int, deadline: float, held: list[Message]
-    ) -> list[str]:
-        """Ask as many as are needed, and others for those that refuse; fills *held*, gives why others are not."""
-        failures: list[str] = []
-        while left and len(held) < most and len(held) + len(left) >= least:
-            asked, left = left[: most - len(held)], left[most - len(held) :]
-            patience = max(0.001, deadline - monotonic())
-            outcomes = self.add(
-                asked, wish.password, wish.promise_timeout, patience, force=wish.force, is_kept=wish.is_kept
-            )
-            for name, outcome in zip(asked, outcomes, strict=True):
-                if isinstance(outcome, SoftgridError):
-                    failures.append(f"{name}: {outcome}")
-                elif outcome["placed"]:
-                    held.append(outcome)
-                else:
-                    failures.append(f"{name}: {outcome['reason']}")
-        return failures
-
-    def _candidates(self, workers: object) -> list[str]:
-        if workers is None:
-            return self._workers.allowed(runs_udf=True)
-        given = [workers] if isinstance(workers, str) else workers
-        if not isinstance(given, (list, tuple)) or not given:
-            raise BadArgument("workers", workers, "None or a list of grid unique names of workers")
-        return list(dict.fromkeys(check_worker(name, "workers") for name in given))
-
     # -- what holders say -----------------------------------------------------------------------------------------
 
     def _on_made(self, link: Any, message: Message, source: int) -> None:
@@ -266,8 +205,3 @@ def _checked(name: str, answer: Outcome, question: Message) -> Outcome:
         return {**checked, "promise_executor": name}
     except SoftgridError as error:
         return error
-
-
-def _shortage(least: int, held: int, failures: list[str]) -> str:
-    shown = "; ".join(failures[:3]) + (f"; and {len(failures) - 3} more" if len(failures) > 3 else "")
-    return f"{held} of the {least} workers that there must be could be reserved, so none is: {shown}"

@@ -10,6 +10,7 @@ from softgrid._io.reactor import Reactor
 from softgrid._model.errors import Refused, SoftgridError
 from softgrid._node.encoder import Kwargs
 from softgrid._node.functions import FunctionTable
+from softgrid._node.job_promises import JobPromises
 from softgrid._node.jobs import JobRun, JobSpec
 from softgrid._node.logs import Logs
 from softgrid._node.promises import new_password
@@ -45,6 +46,7 @@ class Scheduling:
         self._transfers = transfers
         self._workers = workers
         self._reserving = reserving
+        self._job_promises = JobPromises(reserving, workers)
         self._logs = logs
 
     def task(self, kwargs: Kwargs, worker: object, timeout: object, multiplier: object, *, collect: bool) -> Any:
@@ -68,7 +70,7 @@ class Scheduling:
 
     def reserve(self, wish: Wish, *, is_verbose: bool) -> list[Message]:
         """Reserve workers, as many as there must be, or none."""
-        held = self._reserving.reserve(wish)
+        held = self._job_promises.reserve(wish)
         self._sayer(is_verbose)(f"a job is promised {', '.join(each['promise_executor'] for each in held)}")
         return held
 
@@ -102,8 +104,8 @@ class Scheduling:
         run = JobRun(spec, password, limit, self._transfers, self._reserving, self._reactor, say)
         if run.encode():
             with self._reserving.listening(password, run):
-                held = self._reserving.reserve(spec.wish._replace(password=password, is_kept=True), limit)
-            self._reactor.run_in_turn(lambda: run.start(held))
+                held = self._job_promises.reserve(spec.wish._replace(password=password, is_kept=True), limit)
+                self._reactor.run_in_turn(lambda: run.start(held))
         return run.collect() if spec.collect else None
 
     def _sayer(self, is_verbose: bool) -> Callable[[str], None]:

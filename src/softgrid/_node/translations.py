@@ -23,7 +23,7 @@ class Translations:
         self,
         ask: Callable[[int, bytes], None],
         accept: Callable[[Task], None],
-        refuse: Callable[[int, int, str], None],
+        refuse: Callable[[Task, str], None],
     ) -> None:
         self._ask = ask
         self._accept = accept
@@ -52,7 +52,7 @@ class Translations:
         waiting = self._waiting.pop((source, digest), [])
         if not body:
             for task in waiting:
-                self._refuse(task.source, task.message_id, reason)
+                self._refuse(task, reason)
             return
         function = self._known[source, digest] = PickledFunction(digest_of(body), body)
         if len(self._known) > KEPT:
@@ -63,6 +63,8 @@ class Translations:
 
     def forget(self, sources: set[int]) -> None:
         """Callers are gone, and with them what they waited for."""
-        for table in (self._known, self._waiting):
-            for key in [key for key in table if key[0] in sources]:
-                del table[key]
+        for key in [key for key in self._known if key[0] in sources]:
+            del self._known[key]
+        for key in [key for key in self._waiting if key[0] in sources]:
+            for task in self._waiting.pop(key):
+                self._refuse(task, "its caller is gone")

@@ -29,13 +29,16 @@ class Workers:
         self._lock = threading.Lock()
 
     def allowed(self, *, runs_udf: bool) -> list[str]:
-        """Give the workers that may run such a function; raises when there are none."""
-        workers = [member for member in self._tree.below() if member.role == "worker"]
+        """Give the workers that may run such a function and, where there are such, can; raises when there are none."""
+        members = self._tree.below()
+        workers = [member for member in members if member.parsed.role == "worker"]
         if not workers:
             raise NoRoute(f"there is no worker below {self._tree.name}")
         allowed = [worker.name for worker in workers if worker.allows_udf or not runs_udf]
         if not allowed:
             raise Refused(f"none of the {len(workers)} workers below runs functions of users")
+        if any(member.suspicion for member in members):
+            return [name for name in allowed if self._tree.suspicion(name) is None] or allowed
         return allowed
 
     def by_load(self, names: list[str]) -> list[str]:

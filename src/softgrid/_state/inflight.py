@@ -114,9 +114,7 @@ class InFlight:
         return True
 
     def _close(self, message_id: int, target: int) -> None:
-        open_there = self._open_at.get(target)
-        if open_there is not None:
-            open_there.discard(message_id)
+        self._open_at.get(target, set()).discard(message_id)
 
     def refuse(self, message_id: int, target: int, error_for: Callable[[str], SoftgridError]) -> None:
         """A relay could not pass a call on to *target*: its first receiver, or one of those it is bounced to.
@@ -151,8 +149,7 @@ class InFlight:
         for message_id, target in lost:
             self.settle(message_id, target, error_for(self._name(message_id, target), target))
         for target in targets:
-            if not self._open_at.get(target, True):
-                self._open_at.pop(target, None)
+            self._open_at.pop(target, None)
         return len(lost)
 
     def _name(self, message_id: int, target: int) -> str:

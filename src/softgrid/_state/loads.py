@@ -7,6 +7,8 @@ longest ago comes first.
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from itertools import count
 
@@ -19,7 +21,7 @@ class Loads:
 
     def __init__(self) -> None:
         self._told: dict[int, tuple[int, float]] = {}
-        self._chosen: dict[int, int] = {}
+        self._chosen: defaultdict[int, int] = defaultdict(int)
         self._choices = count(1)
 
     def on_told(self, worker: int, total: int, own: int, now: float) -> None:
@@ -33,16 +35,20 @@ class Loads:
 
     def sorted(self, workers: Iterable[int], own: Callable[[int], int], now: float) -> list[int]:
         """Give *workers*, who has least to do first; *own* says how much each has to do for this executor."""
-        return sorted(workers, key=lambda worker: self._rank(worker, own, now))
+        in_turn = sorted(workers, key=self._chosen.__getitem__)
+        return sorted(in_turn, key=lambda worker: own(worker) + self.of_others(worker, now))
 
     def choose(self, workers: Iterable[int], own: Callable[[int], int], now: float) -> int:
         """Give the one of *workers* that has least to do; among its equals it comes last from now on."""
-        chosen = min(workers, key=lambda worker: self._rank(worker, own, now))
+        chosen, least = 0, math.inf
+        for worker in sorted(workers, key=self._chosen.__getitem__):
+            load = own(worker) + self.of_others(worker, now)
+            if load < least:
+                chosen, least = worker, load
+            if not load:
+                break
         self._chosen[chosen] = next(self._choices)
         return chosen
-
-    def _rank(self, worker: int, own: Callable[[int], int], now: float) -> tuple[int, int]:
-        return own(worker) + self.of_others(worker, now), self._chosen.get(worker, 0)
 
     def on_gone(self, workers: set[int]) -> None:
         """Executors are gone."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import OrderedDict
-from itertools import count
+from itertools import count, takewhile
 from typing import Generic
 
 from softgrid._model.errors import BadArgument, Refused
@@ -227,10 +227,8 @@ class WorkQueue(Generic[Task]):
 
     def _end(self, promise: Promise[Task], reason: str, now: float, changes: list[Change]) -> None:
         line = self._front
-        for other in self._promises.values():
-            if other is promise:
-                break
-            line = other.after
+        for before in takewhile(lambda each: each is not promise, self._promises.values()):
+            line = before.after
         if promise.after:  # as if it had never stood between them
             line.extend(promise.after)
             heapq.heapify(line)
