@@ -6,8 +6,6 @@ none of it is indented, so that it can be pasted at a prompt as well.
 
 from __future__ import annotations
 
-import base64
-
 from softgrid._io.ports import own_address
 from softgrid._launch.bundle import boot, make_bundle
 from softgrid._model.roles import DOWNGRIDS, LAUNCHABLE
@@ -41,6 +39,8 @@ def launch_script(node: Node) -> str:
     if not roles:
         return f"# Nobody may join below {node.name}.\n"
     address = own_address() if node.spec.bind_host in ANY else node.spec.bind_host
+    import base64
+
     encoded = base64.b64encode(make_bundle()).decode()
     return _TEXT.format(
         name=ascii(node.name)[1:-1],

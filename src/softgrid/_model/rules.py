@@ -7,7 +7,6 @@ every executor that is launched, so that nothing below ever looks at a global.
 from __future__ import annotations
 
 import copy
-import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -69,6 +68,8 @@ def _is_limit(value: object) -> bool:
 def _is_command(value: object) -> bool:
     if isinstance(value, str):
         try:
+            import shlex
+
             return bool(shlex.split(value))
         except ValueError:  # a quotation without an end
             return False

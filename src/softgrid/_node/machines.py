@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Hashable
 
 from softgrid._io.ports import is_local
@@ -49,6 +48,8 @@ class Machines:
     def _line_there(self, address: MachineAddress, executable: str | None) -> SupervisorLine:
         line = self._others.get((address, executable))
         if line is None or not line.is_open:
+            import shlex
+
             from softgrid._launch.ssh import SshLine, SshOptions
 
             rules = self._rules().for_machine(self._address)

@@ -6,7 +6,7 @@ another name, since a name tells its pid; whoever asks for the one before it is 
 
 from __future__ import annotations
 
-import random
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
@@ -72,7 +72,7 @@ class Relaunching:
 
     def _try_again(self, lost: Lost, reason: str) -> None:
         restarts = lost.line.restarts
-        wait = restarts.next_wait(monotonic(), random.random())
+        wait = restarts.next_wait(monotonic(), _luck())
         if wait is not None:
             self._reactor.call_later(wait, lambda: self._relaunch([lost]))
         elif restarts.allowed:
@@ -106,3 +106,7 @@ class Relaunching:
         while name in self._heirs:
             name = self._heirs[name]
         return name
+
+
+def _luck() -> float:
+    return int.from_bytes(os.urandom(2), "big") / 65536  # the module random costs 3 ms to import
