@@ -225,13 +225,11 @@ class TaskScheduler:
 
         Blocks until all have answered, failed or died.
 
-        >>> worker = orchestrator.workers[0]
-        >>> status = orchestrator.build_bridge(worker)
+        >>> first, second = orchestrator.workers[:2]
+        >>> status = orchestrator.build_bridge(first, second)
         >>> errors, bridges = orchestrator.get_executors_bridges()
-        >>> errors, bridges[worker] == [(orchestrator.gridUniqueName, worker)]
-        ([], True)
-        >>> bool(orchestrator.destroy_bridge(worker, status.data['bridgePassword']))
-        True
+        >>> errors, bridges[first] == [(second, first)], bridges[second]
+        ([], True, [])
         """
         everybody = ["routers", "managers", "workers"]
         try:
