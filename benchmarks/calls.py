@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 RTT_CALLS = 3000
@@ -39,6 +40,16 @@ def p50_us(call: Callable[[], object], calls: int = RTT_CALLS) -> Metrics:
     if calls != RTT_CALLS:
         metrics["note"] = f"{calls:,} calls"
     return metrics
+
+
+def times_us(call: Callable[[], object], calls: int, warm: int = 10) -> list[float]:
+    """Microseconds of each *call*, one after the other, without the first *warm*."""
+    clock = time.perf_counter_ns
+    stamps = [clock()]
+    for _ in range(warm + calls):
+        call()
+        stamps.append(clock())
+    return [(end - start) / 1000 for start, end in pairwise(stamps)][warm:]
 
 
 def calls_per_second(run: Callable[[int], object], calls: int = MANY_CALLS) -> Metrics:

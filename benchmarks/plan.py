@@ -121,6 +121,22 @@ WORKLOADS: tuple[Workload, ...] = (
         deadline_s=90,
     ),
     Workload(
+        "request",
+        "A request and its response between the orchestrator and a worker, over a plain call",
+        "A cycle is `transfer_request_to_responder` and `wait_for_response` on one side, `wait_for_request` and "
+        "`transfer_response_to_requester` on the other. Blocks of 100 calls of the no-op, of 100 cycles in which the "
+        "orchestrator asks a function in the worker's main thread, and of 100 cycles in which a function beside the "
+        "worker's queue asks the orchestrator take turns in one run, 40 times; the first 10 of each are not counted. "
+        "p50 of all cycles over p50 of all calls.",
+        (
+            Metric("x_call", "cycle, the orchestrator asks", "x call", Goal(1.3, base=SOFTGRID), beside="value"),
+            Metric("back_x_call", "cycle, the worker asks", "x call", Goal(1.3, base=SOFTGRID), beside="value"),
+            Metric("call_us", "p50 of the call", "µs", beside="value"),
+        ),
+        (SOFTGRID,),
+        deadline_s=90,
+    ),
+    Workload(
         "throughput",
         "Many no-op calls over 2 workers",
         "20,000 calls handed over at once and all results taken; softgrid: one `transfer` to a "

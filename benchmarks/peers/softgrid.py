@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import median
 from typing import Any
 
 from benchmarks import bulk, growth, overtaking, stencil
@@ -16,6 +17,7 @@ from benchmarks.calls import (
     check_results,
     noop,
     p50_us,
+    times_us,
 )
 from benchmarks.peers._importing import time_import
 from benchmarks.procfs import memory_and_idle, pss_mib_of_this_run
@@ -25,6 +27,8 @@ from softgrid.DDFS import DDFSETL
 
 ROUTERS, MANAGERS, WORKERS = 15, 35, 160
 EXECUTORS = 1 + ROUTERS + MANAGERS + WORKERS
+BLOCK, REQUEST_BLOCKS = 100, 40
+PASSWORD = "benchmark"
 
 importing = time_import("import softgrid")
 
@@ -122,6 +126,54 @@ def time_calls_from(executor: Any, receiver: str) -> Metrics:
     call_each(executor, receiver, 1)
     kwargs = template(executor)
     return p50_us(lambda: executor.transfer(transferKwargs=kwargs, receivers=receiver, collect=True))
+
+
+def request(report: Report) -> None:
+    """Blocks of calls and of requests, by turns."""
+    with orchestrator() as top:
+        (worker,) = launch(top, "worker", [top.gridUniqueName])
+        call_each(top, worker, 1)
+        kwargs = template(top)
+        calls: list[float] = []
+        asked: list[float] = []
+        answered: list[float] = []
+        for _ in range(REQUEST_BLOCKS):
+            calls += times_us(lambda: top.transfer(transferKwargs=kwargs, receivers=worker, collect=True), BLOCK)
+            begin(top, worker, answer_often, 1)
+            asked += times_us(lambda: ask_one(top, worker), BLOCK)
+            begin(top, worker, ask_often, None)
+            answered += times_us(lambda: answer_one(top), BLOCK)
+        base = median(calls)
+        report({"x_call": median(asked) / base, "back_x_call": median(answered) / base, "call_us": base})
+
+
+def begin(top: Any, worker: str, function: Any, priority: int | None) -> None:
+    """Let the worker run *function* with itself and the orchestrator's name as arguments."""
+    kwargs = top.get_transfer_template(func=function, args=(top.gridUniqueName,), priority=priority, returnResult=False)
+    kwargs["first_argument_executor"] = True
+    top.transfer(transferKwargs=kwargs, receivers=worker)
+
+
+def ask_one(executor: Any, responder: str) -> None:
+    """The requester's half of a cycle."""
+    executor.transfer_request_to_responder(responder, PASSWORD, None)
+    check_results([executor.wait_for_response(PASSWORD)[PASSWORD]["response"]["value"]], 1)
+
+
+def answer_one(executor: Any) -> None:
+    """The responder's half of a cycle."""
+    request = executor.wait_for_request(PASSWORD)[PASSWORD]
+    executor.transfer_response_to_requester(request["requester"], PASSWORD, None)
+
+
+def ask_often(executor: Any, responder: str) -> None:
+    """A block of cycles, run by a worker."""
+    times_us(lambda: ask_one(executor, responder), BLOCK)
+
+
+def answer_often(executor: Any, requester: str) -> None:
+    """A block of cycles, run by a worker."""
+    times_us(lambda: answer_one(executor), BLOCK)
 
 
 def throughput(report: Report) -> None:

@@ -377,9 +377,9 @@ class RequesterResponderBase(TransferBase):
             check_flag(parameter, flag)
 
     def _failed(self, error: SoftgridError, name: str | None, is_raised: Any, is_logged: Any) -> SoftgridStatus:
-        if is_logged is not False:
+        if any(is_logged) if isinstance(is_logged, (list, tuple)) else is_logged:
             self._node.logs.say("error", f"{name}: {error}" if name else str(error))
-        if is_raised is not False:
+        if any(is_raised) if isinstance(is_raised, (list, tuple)) else is_raised:
             raise error
         return status_of(error, name=name)
 

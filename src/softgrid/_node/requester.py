@@ -25,7 +25,7 @@ from softgrid._node.waiting import Alarm, Came, wait_for
 from softgrid._state.asked import Asked, Request
 from softgrid._state.tree import Tree
 from softgrid._wire.control import Message, field
-from softgrid._wire.framing import Body, Kind, Outbound
+from softgrid._wire.framing import REQUEST, Body, Outbound
 from softgrid._wire.requests import QUIET, VERDICT, decode_letter, decode_payload, encode_head
 
 
@@ -75,7 +75,7 @@ class Requester:
             if is_registered:
                 self._register(Request(token, number, node_id(responder), responder, monotonic() + timeout, allowed))
             head = encode_head(token, number, timeout, 0, self._name)
-            waiting = self._posts.post(Kind.REQUEST, responder, message_id, head, payload)
+            waiting = self._posts.post(REQUEST, responder, message_id, head, payload)
             if waiting is not None:
                 self._posts.wait(waiting, timeout)
         except SoftgridError as error:
@@ -98,8 +98,10 @@ class Requester:
 
     def collect(self, timeouts: Mapping[bytes, float]) -> dict[bytes, Came | SoftgridError]:
         """Block until each request is answered or never will be; gives the responses, or why there are none."""
-        outcomes = wait_for(self._asked, self._lock, self._reactor, timeouts)
-        return {token: _read(outcome) for token, outcome in outcomes.items()}
+        came: dict[bytes, Any] = wait_for(self._asked, self._lock, self._reactor, timeouts)
+        for token, outcome in came.items():
+            came[token] = _read(outcome)
+        return came
 
     def on_response(self, link: Any, source: int, message_id: int, body: Body) -> None:
         """Take a RESPONSE from the wire."""
@@ -136,7 +138,7 @@ class Requester:
         if holder in self._posts.reached or self._switch.knows(holder):
             return
         try:
-            self._posts.post(Kind.REQUEST, name, next(self._ids) | QUIET_POST, b"")
+            self._posts.post(REQUEST, name, next(self._ids) | QUIET_POST, b"")
         except SoftgridError as error:
             lost = error
             self.on_gone({holder}, lambda who, name: lost)

