@@ -7,8 +7,9 @@ import subprocess
 from time import monotonic
 
 import pytest
+from tests.system.watching import wait_until
 
-from softgrid._io.process import await_gone, cause_of_death
+from softgrid._io.process import Process, await_gone, cause_of_death
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,13 @@ def test_a_process_that_stays_is_waited_for_no_longer_than_the_timeout() -> None
     started = monotonic()
     await_gone([os.getpid()] * 3, 0.05)
     assert monotonic() - started > 0.04
+
+
+def test_the_last_words_of_a_process_are_kept_until_its_end_was_awaited() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    process = Process(["sh", "-c", "echo one; echo two >&2; exit 3"], dict(os.environ))
+    assert wait_until(lambda: process.last_words()[0] == "exited with code 3")
+    assert process.last_words()[1] == ["one", "two"]
+    process.await_end(5)
+    assert process.last_words() == ("exited with code 3", [])
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -50,14 +50,18 @@ def a_chain(folder: Path, way: str) -> Iterator[Grid]:
 
 def pass_no_descriptors(grid: Grid) -> None:
     """Have all links of a grid carry bytes only; its executors must be allowed to run functions of users."""
+    assert bytes_only(grid, everybody_below(grid)) == [None] * len(everybody_below(grid))
 
-    def bytes_only(executor: Any) -> None:
+
+def bytes_only(grid: Grid, names: list[str]) -> list[Any]:
+    """Have all links of the orchestrator and of these executors carry bytes only."""
+
+    def pass_none(executor: Any) -> None:
         for link in executor._node.links():
             link.passes_descriptors = False
 
-    everybody = [*grid.O.routers, *grid.O.managers, *grid.O.workers]
-    bytes_only(grid.O)
-    assert grid.call(bytes_only, to=everybody, first=True) == [None] * len(everybody)
+    pass_none(grid.O)
+    return grid.call(pass_none, to=names, first=True, priority=None)
 
 
 # -- what is borrowed and must come back -----------------------------------------------------------

@@ -10,7 +10,8 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from tests.system.grids import Grid, MakeGrid
+from tests.system.grids import Grid, MakeGrid, Scripts
+from tests.system.guests import PASSWORD, a_guest, await_guest
 from tests.system.watching import PATIENCE_S, pid_in, wait_until
 
 pytestmark = pytest.mark.system
@@ -223,6 +224,28 @@ def test_the_orchestrator_builds_and_uses_bridges_of_its_own(grid: Grid) -> None
     assert send(grid, to, grid.O.gridUniqueName, "get_machine_info", grid.O.address)
     assert grid.O.destroy_bridge(to, status.data["bridgePassword"])
     assert grid.one(os.getpid, to=to) == pid_in(to)
+
+
+@pytest.mark.parametrize("begins_there", [True, False])
+def test_one_who_joined_by_hand_has_bridges_and_is_trusted_no_more_over_them(
+    make_grid: MakeGrid, scripts: Scripts, begins_there: bool
+) -> None:
+    made = make_grid(workers=1, password=PASSWORD, logKwargs={"logToStdout": False})
+    a_guest(scripts, made)
+    [worker], guest = made.workers, await_guest(made, count=2)
+    assert made.O.build_bridge(*((worker, guest) if begins_there else (guest, worker)))
+    assert made.O.build_bridge(guest)
+    for by, other in ((worker, guest), (guest, worker), (made.O.gridUniqueName, guest)):
+        before = crossings(made, guest)
+        if by == made.O.gridUniqueName:
+            assert made.one(os.getpid, to=guest) == pid_in(guest)
+        else:
+            assert send(made, by, other, os.getpid) == pid_in(other)
+        after = crossings(made, guest)
+        assert min(after[0] - before[0], after[1] - before[1]) >= 1
+    own = "def own():\n    class Own:\n        pass\n    return Own()\n"
+    assert "plain types" in made.one(own, to=guest).error
+    assert "plain types" in send(made, worker, guest, own).error
 
 
 # -- which there are ------------------------------------------------------------------------------

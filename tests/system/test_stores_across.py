@@ -42,6 +42,8 @@ def nothing_kept(request: pytest.FixtureRequest) -> Any:
         everybody = [grid.O.gridUniqueName, *grid.routers, *grid.managers, *grid.workers]
         for kind in KINDS:
             getattr(grid.O, f"transfer_pop_{kind}")("kept", everybody, timeout=None)
+        gone = grid.O.transfer_get_data("kept", everybody, default="gone", mustExist=False)
+        assert gone == ["gone"] * len(everybody), "and what comes after it comes later"
 
 
 def add(grid: Grid, kind: str, value: Any, receivers: Any, **options: Any) -> Any:

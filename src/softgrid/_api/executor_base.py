@@ -83,7 +83,7 @@ class ExecutorBase(LaunchBase):
             "worker": _boolean("acceptWorkers", acceptWorkers),
         }
         temporary, permanent = _folder("temporaryDir", temporaryDir), _folder("permanentDir", permanentDir)
-        ddfs = here.ddfs_folder(ddfsDir)
+        ddfs = here.ddfs_folder(_folder("ddfsDir", ddfsDir))
         own_address_given, bind_host = _address(address)
         rules = self._given_rules
         may_run = (
@@ -155,9 +155,12 @@ class ExecutorBase(LaunchBase):
 
         Blocks until the bridge is there or has failed.
 
-        >>> status = orchestrator.build_bridge(orchestrator.workers[0], orchestrator.workers[1])
+        >>> worker = orchestrator.workers[0]
+        >>> status = orchestrator.build_bridge(worker)
         >>> bool(status), sorted(status.data)
         (True, ['bridgeFromGUN', 'bridgePassword', 'bridgeToGUN'])
+        >>> bool(orchestrator.destroy_bridge(worker, status.data['bridgePassword']))
+        True
         """
         to = str(parse_name(bridgeToGUN, "bridgeToGUN"))
         begins = self.gridUniqueName if bridgeFromGUN is None else str(parse_name(bridgeFromGUN, "bridgeFromGUN"))
@@ -185,10 +188,11 @@ class ExecutorBase(LaunchBase):
         is used any more either, and the status says that the other end has not confirmed it. To destroy a bridge
         between two others, have one of them do it: the function of the transfer is then 'destroy_bridge'.
 
-        >>> status = orchestrator.build_bridge(orchestrator.workers[0])
-        >>> print(orchestrator.destroy_bridge(orchestrator.workers[0], 'guessed').error)
+        >>> worker = orchestrator.workers[0]
+        >>> status = orchestrator.build_bridge(worker)
+        >>> print(orchestrator.destroy_bridge(worker, 'guessed').error)
         bridgePassword: it is not the one that was given when the bridge was built
-        >>> bool(orchestrator.destroy_bridge(orchestrator.workers[0], status.data['bridgePassword']))
+        >>> bool(orchestrator.destroy_bridge(worker, status.data['bridgePassword']))
         True
         """
         to = str(parse_name(bridgeToGUN, "bridgeToGUN"))
@@ -486,7 +490,7 @@ def _folder(parameter: str, value: object) -> str | None:
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str) or not path or "\0" in path:
         raise BadArgument(parameter, value, "None, or the path of a folder")
-    return os.path.abspath(path)
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def _boolean(parameter: str, value: object) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 from typing import Any, NamedTuple
 
-from softgrid._model.errors import BadArgument
 from softgrid._node.home import users_folder
 
 
@@ -33,10 +31,6 @@ def own_ddfs_folder() -> str:
     return entries[-1].ddfs_folder if entries else ddfs_folder(None)
 
 
-def ddfs_folder(given: object) -> str:
+def ddfs_folder(given: str | None) -> str:
     """The folder that *given* means; None: one of this user on this machine, the same for all executors and grids."""
-    if isinstance(given, (str, os.PathLike)) and os.fspath(given):
-        return os.path.abspath(os.path.expanduser(str(given)))
-    if given is not None:
-        raise BadArgument("ddfsDir", given, "None or the path of a folder")
-    return users_folder("ddfs")
+    return users_folder("ddfs") if given is None else given

@@ -225,11 +225,13 @@ class TaskScheduler:
 
         Blocks until all have answered, failed or died.
 
-        >>> first, second = orchestrator.workers[:2]
-        >>> status = orchestrator.build_bridge(first, second)
+        >>> worker = orchestrator.workers[0]
+        >>> status = orchestrator.build_bridge(worker)
         >>> errors, bridges = orchestrator.get_executors_bridges()
-        >>> errors, bridges[first] == [(second, first)], bridges[second]
-        ([], True, [])
+        >>> errors, bridges[worker] == [(orchestrator.gridUniqueName, worker)]
+        ([], True)
+        >>> bool(orchestrator.destroy_bridge(worker, status.data['bridgePassword']))
+        True
         """
         everybody = ["routers", "managers", "workers"]
         try:

@@ -56,21 +56,27 @@ class Process:
         return True
 
     def await_end(self, timeout: float) -> None:
-        """See it end; one that does not in *timeout* seconds is killed."""
+        """See it end; one that does not in *timeout* seconds is killed. What it wrote is kept no longer."""
         if not self._reap(monotonic() + timeout):
             kill_group(self.pid, signal.SIGKILL)
             self._reap(monotonic() + timeout)
+        self._output.close()
 
     def last_words(self) -> tuple[str, list[str]]:
         """Say how it ended and give the last lines it wrote."""
         if not self._reap(monotonic() + LAST_BREATH_S):
             return "does not answer any more", []
         status = self._status or 0
+        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        return cause_of_death(None if number else os.WEXITSTATUS(status), number), self._tail()
+
+    def _tail(self) -> list[str]:
+        if not self._output:  # its end was awaited
+            return []
         output = self._output.numbers[0]
         size = os.lseek(output, 0, os.SEEK_END)
         text = os.pread(output, 65536, max(0, size - 65536)).decode(errors="replace")
-        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        return cause_of_death(None if number else os.WEXITSTATUS(status), number), text.splitlines()[-TAIL_LINES:]
+        return text.splitlines()[-TAIL_LINES:]
 
 
 def _open_memory() -> int:
