@@ -19,7 +19,7 @@ def figures(cost):
 )
 def test_the_exponent_is_that_of_the_total_from_a_hundred_on(cost, exponent):
     for each in growth.COSTS:
-        assert growth.exponent(figures(cost), each) == pytest.approx(exponent)
+        assert growth.exponent(figures(cost), each) == pytest.approx(exponent, abs=1e-6)
 
 
 def test_a_cost_of_nothing_is_no_error():
