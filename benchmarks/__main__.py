@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import machine, page, plan, summary, table
+from benchmarks import growth, machine, page, plan, plot, summary, table
 from benchmarks.runner import ROOT, Run, run_once
 
 COMMAND = "python -m benchmarks"
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         fresh[workload.key] = section(workload, runs, options, stamp)
         print(fresh[workload.key], flush=True)
         if options.write:
+            draw(workload, runs, options.write)
             write(options.write, facts, fresh)
     return 0
 
@@ -77,7 +79,23 @@ def section(workload: plan.Workload, runs: dict[str, list[Run]], options: argpar
     for metric in workload.metrics:
         rows = [summary.row(metric, taker, runs) for taker in runs if summary.takes_part(metric, runs[taker])]
         blocks.append(table.metric_table(metric, rows))
+    if workload.picture is not None:
+        blocks.append(f"![{workload.title}]({workload.picture})")
     return "\n\n".join(blocks) + "\n"
+
+
+def draw(workload: plan.Workload, runs: dict[str, list[Run]], page_path: Path) -> None:
+    """Put the figures of a workload that has a picture beside the page, and its picture where somebody can draw."""
+    measured = [run.metrics["figures"] for run in runs.get(plan.SOFTGRID, []) if run.is_measured]
+    if workload.picture is None or not measured:
+        return
+    figures = growth.medians([[growth.Figures(**each) for each in run] for run in measured])
+    path = page_path.with_name(workload.picture)
+    path.with_suffix(".json").write_text(json.dumps([each._asdict() for each in figures], indent=1) + "\n")
+    try:
+        plot.draw(figures, path)
+    except ImportError as error:
+        print(f"{path} is as it was: {error}", file=sys.stderr)
 
 
 def write(path: Path, facts: dict[str, str], fresh: dict[str, str]) -> None:

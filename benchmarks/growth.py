@@ -17,7 +17,10 @@ from benchmarks.procfs import SETTLE_S, cpu_seconds_of_this_run, pss_mib_of_this
 
 SIZES = (10, 100, 500, 1000)
 FROM_SIZE = 100
+NOTHING = 1e-9
 BROADCASTS = 7
+RECORDS = 5
+PATIENCE_S = 60.0
 IDLE_S = 5.0
 
 
@@ -33,6 +36,7 @@ class Figures(NamedTuple):
     pss_kib: float
     top_launch_us: float
     top_call_us: float
+    top_record_us: float
 
 
 COSTS = tuple(field for field in Figures._fields if field != "executors")
@@ -59,6 +63,7 @@ def figures_of(top: Any, executors: int, launch: Callable[[Any, int], None]) -> 
         1024 * pss_mib_of_this_run() / executors,
         1e6 * launched[2] / executors,
         1e6 * top_cpu / executors,
+        1e6 * _record_cost(top, below),
     )
 
 
@@ -72,12 +77,39 @@ def metrics(figures: Sequence[Figures]) -> Metrics:
     }
 
 
+def medians(runs: Sequence[Sequence[Figures]]) -> list[Figures]:
+    """One run out of several: the median of each figure at each size."""
+    return [
+        Figures(*(median(values) for values in zip(*same_size, strict=True))) for same_size in zip(*runs, strict=True)
+    ]
+
+
 def exponent(figures: Sequence[Figures], cost: str) -> float:
     """How the total of a cost grows with the size of the grid: 1 is linear."""
     first = next(each for each in figures if each.executors >= FROM_SIZE)
     last = figures[-1]
-    per_executor = getattr(last, cost) / max(getattr(first, cost), 1e-9)
-    return 1 + math.log(max(per_executor, 1e-9)) / math.log(last.executors / first.executors)
+    per_executor = (getattr(last, cost) + NOTHING) / (getattr(first, cost) + NOTHING)
+    return 1 + math.log(per_executor) / math.log(last.executors / first.executors)
+
+
+def say(executor: Any) -> None:
+    """Run by each executor: say something in the log, as a program under way would."""
+    for number in range(RECORDS):
+        executor.log_and_transfer("info", f"step {number} is done, and another hundred lie ahead")
+
+
+def _record_cost(top: Any, below: list[str]) -> float:
+    """CPU seconds of the orchestrator for a record that any of *below* says."""
+    saying = top.get_transfer_template(say)
+    saying["first_argument_executor"] = True
+    own, before = time.process_time(), top.statistics()["log_records_written"]
+    _call(top, saying, below)
+    deadline = time.monotonic() + PATIENCE_S
+    while top.statistics()["log_records_written"] < before + RECORDS * len(below):
+        if time.monotonic() > deadline:
+            raise RuntimeError("not all records have come")
+        time.sleep(0.01)
+    return (time.process_time() - own) / (RECORDS * len(below))
 
 
 def _call(top: Any, call: Any, below: list[str]) -> None:

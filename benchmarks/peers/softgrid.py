@@ -26,6 +26,7 @@ from softgrid import Globals, Orchestrator
 from softgrid.DDFS import DDFSETL
 
 ROUTERS, MANAGERS, WORKERS = 15, 35, 160
+LAUNCH_TIMEOUT_S = 60
 EXECUTORS = 1 + ROUTERS + MANAGERS + WORKERS
 BLOCK, REQUEST_BLOCKS = 100, 40
 PASSWORD = "benchmark"
@@ -50,10 +51,11 @@ def orchestrator() -> Iterator[Any]:
 def launch(top: Any, role: str, upgrids: list[str]) -> list[str]:
     """Launch one executor below each of *upgrids* and give their names."""
     statuses, launched, failed = getattr(top, f"launch_{role}")(
-        upgridUniqueName=upgrids, executorAddress=[top.address] * len(upgrids)
+        upgridUniqueName=upgrids, executorAddress=[top.address] * len(upgrids), timeout=LAUNCH_TIMEOUT_S
     )
     if failed:
-        raise RuntimeError(f"{len(failed)} of {len(upgrids)} {role}s failed: {statuses}"[:500])
+        reasons = [status.error for status in statuses if not status]
+        raise RuntimeError(f"{len(failed)} of {len(upgrids)} {role}s failed: {reasons}"[:500])
     return [each["gridUniqueName"] for each in launched]
 
 

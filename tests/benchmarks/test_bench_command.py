@@ -1,12 +1,14 @@
 """The command line: what it accepts, who takes part, when it gives up. Nothing is run."""
 
+import json
+
 import pytest
 from benchmarks._one import function_name
 from benchmarks.machine import facts, parse_cpu_model, parse_memory, revision
 from benchmarks.runner import Run
 
 from benchmarks import __main__ as command
-from benchmarks import plan
+from benchmarks import growth, plan
 
 FIGURE = Run({"p50_us": 1.0})
 FAILED = Run(reason="it broke")
@@ -125,3 +127,38 @@ def test_the_processor_and_the_memory_are_read_from_their_lines():
 def test_a_folder_outside_of_any_repository_has_no_known_revision(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert revision(tmp_path) == "unknown"
+
+
+def test_a_slow_workload_has_its_most_rounds(ran):
+    runs = command.measure(small(most_rounds=2), {"ray"}, 5)
+    assert len(runs["ray"]) == 2
+
+
+def grown():
+    figures = [dict.fromkeys(growth.Figures._fields, float(size)) for size in growth.SIZES]
+    return {"softgrid": [Run({"figures": figures})] * 3}
+
+
+def test_a_workload_with_a_picture_shows_it_and_its_figures_stand_beside_it(tmp_path):
+    pytest.importorskip("matplotlib")
+    workload = small(picture="growth.svg")
+    assert "![t](growth.svg)" in command.section(workload, {}, command.parse([]), "today")
+    command.draw(workload, grown(), tmp_path / "benchmarks.md")
+    assert (tmp_path / "growth.svg").read_text().startswith("<?xml")
+    assert [each["executors"] for each in json.loads((tmp_path / "growth.json").read_text())] == list(growth.SIZES)
+
+
+def test_without_figures_or_a_picture_nothing_is_drawn(tmp_path):
+    command.draw(small(picture="growth.svg"), {"softgrid": [FAILED]}, tmp_path / "benchmarks.md")
+    command.draw(small(), grown(), tmp_path / "benchmarks.md")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_drawer_the_figures_are_kept_and_it_is_said(tmp_path, monkeypatch, capsys):
+    def cannot(figures, path):
+        raise ImportError("no matplotlib")
+
+    monkeypatch.setattr(command.plot, "draw", cannot)
+    command.draw(small(picture="growth.svg"), grown(), tmp_path / "benchmarks.md")
+    assert (tmp_path / "growth.json").exists()
+    assert "no matplotlib" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 import pytest
 from benchmarks.plan import Goal, Metric
 from benchmarks.runner import Run
-from benchmarks.summary import relate, row
+from benchmarks.summary import relate, row, takes_part
 
 RATIO = Metric("us", "p50", "us", Goal(2.5, "ratio"))
 MORE = Metric("us", "calls", "1/s", Goal(2, "ratio", "futures", at_most=False))
@@ -87,3 +87,9 @@ def test_processes_left_behind_are_told():
 def test_a_remark_that_every_round_makes_is_told_once():
     said = [Run({"us": 1.0, "note": "16 workers"})] * 3
     assert row(RATIO, "ray", {"floor": runs(1), "ray": said}).note == "16 workers"
+
+
+def test_a_taker_without_that_figure_takes_no_part_in_it_unless_it_failed():
+    assert takes_part(RATIO, runs(1.0))
+    assert not takes_part(RATIO, [Run({"other": 1.0})])
+    assert takes_part(RATIO, runs(None, None))
