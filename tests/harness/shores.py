@@ -43,7 +43,7 @@ class Shore:
         self.switch.uplink = self.up  # type: ignore[assignment]
         self.inflight = InFlight()
         self.control = Control(self.switch, reactor, self.inflight, self.id)
-        self.bridges = Bridges(self.id, self.switch, self.control, reactor)
+        self.bridges = Bridges(self.tree, self.switch, self.control, reactor)
         self.building = BridgeBuilding(self.tree, self.bridges, self.control, reactor, bind_host)
         self.got: list[tuple[Kind, int, bytes]] = []
         self.warnings: list[str] = []

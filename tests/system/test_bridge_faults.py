@@ -360,6 +360,34 @@ def test_whoever_stands_at_a_bridge_to_a_branch_that_is_gone_is_told_of_it(make_
     assert made.one(os.getpid, to=first) == pid_in(first)
 
 
+@pytest.mark.parametrize("dies", ["end", "both ends"])
+def test_who_comes_back_has_its_bridges_again_with_their_passwords(make_grid: MakeGrid, dies: str) -> None:
+    made = make_grid(managers=0, workers=0)
+    back: dict[str, Any] = {"executorKwargs": {"relaunch": True}}
+    manager = made.launch("Manager", **back)[0]
+    first, second = made.launch("Worker", manager, 2, **back)
+    passwords = [made.O.build_bridge(*ends).data["bridgePassword"] for ends in ((second, first), (second,))]
+    os.kill(pid_in(second if dies == "end" else manager), signal.SIGKILL)
+
+    def heirs() -> list[str]:
+        return [name for name in made.O.workers if name not in (first, second)]
+
+    wait_until(lambda: len(heirs()) == (1 if dies == "end" else 2), what="they are back")
+
+    def bridges() -> set[tuple[str, str]]:
+        return {pair for pairs in made.O.get_executors_bridges(made.O.workers)[1].values() for pair in pairs}
+
+    pairs = wait_until(lambda: len(found := bridges()) == 2 and found, what="the bridges are there again")
+    begins, ends = next(pair for pair in pairs if pair[0] != made.O.gridUniqueName)
+    assert (made.O.gridUniqueName, ends) in pairs
+    assert {begins, ends} <= {first, *heirs()}
+    streams = Streams(made)
+    streams.start(begins, ends, 20)
+    streams.check()
+    assert made.O.destroy_bridge(ends, passwords[1])
+    assert made.one("destroy_bridge", ends, passwords[0], to=begins)
+
+
 def test_an_end_that_leaves_takes_its_bridge_with_it(make_grid: MakeGrid) -> None:
     made = make_grid(managers=0, workers=0)
     managers = made.launch("Manager", count=2)

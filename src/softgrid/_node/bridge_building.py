@@ -3,7 +3,7 @@
 On one machine it is a socket pair: whoever builds it keeps one end and passes the other through the tree. Where no
 descriptor passes, the other end opens a door, and the builder connects to it.
 
-asker → builder      bridge_build {to, timeout}                         back {password}
+asker → builder      bridge_build {to, timeout} or with {password}      back {password}
 builder → other end  bridge {from, number, password} and a descriptor   back {}
                      bridge_door {from, number, password, timeout}      back {host, port}
 """
@@ -111,7 +111,8 @@ class BridgeBuilding:
         if target in self._attempts:
             raise Duplicate("bridgeToGUN", to, "an executor to which no bridge is being built already")
         self._tree.check_reachable(to)
-        label = Label(self._tree.name, to, os.urandom(16).hex(), os.urandom(32).hex())
+        password = field(message, "password", str) if "password" in message else os.urandom(32).hex()
+        label = Label(self._tree.name, to, os.urandom(16).hex(), password)
         attempt = self._attempts[target] = _Attempt(label, timeout, partial(self._on_result, target, answer))
         late = TimedOut(f"no bridge to {to} within {timeout:g} s")
         self._reactor.call_later(timeout, lambda: attempt.fail(late))

@@ -2,6 +2,7 @@
 
 either end → other   bridge_over {number, count, is_wanted}   back {count}: how many messages each end had counted
 anybody → anybody    bridges {}                               back {bridges: [[from, to], ...]}
+builder → orchestrator   bridge_is {from, to, password}, bridge_was {from, to}: see ``_node.bridge_heirs``
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from softgrid._model.names import node_id, parse_name
 from softgrid._node.bridge import Bridge, Label, Surroundings
 from softgrid._node.control import Answer, Control
 from softgrid._node.switch import Switch
+from softgrid._state.tree import Tree
 from softgrid._wire.control import Message, field
 from softgrid._wire.framing import Kind, Outbound
 
@@ -23,13 +25,14 @@ from softgrid._wire.framing import Kind, Outbound
 class Bridges:
     """The bridges of one executor, by their other ends."""
 
-    def __init__(self, me: int, switch: Switch, control: Control, reactor: Reactor) -> None:
+    def __init__(self, tree: Tree[Link], switch: Switch, control: Control, reactor: Reactor) -> None:
         self.table: dict[int, Bridge] = {}
         """Those included that are over while it is not known yet what had arrived."""
+        self._tree = tree
         self._switch = switch
         self._control = control
         self._reactor = reactor
-        self._surroundings = Surroundings(me, switch, control, reactor, self._on_broken, self._on_unreachable)
+        self._surroundings = Surroundings(tree.node_id, switch, control, reactor, self._on_broken, self._on_unreachable)
         self._leaves = False
         self.on_lost: Callable[[str, str], None] = lambda name, reason: None
         self.warn: Callable[[str], None] = lambda text: None
@@ -43,6 +46,13 @@ class Bridges:
         bridge = Bridge(name, label, link, self._surroundings)
         self.table[bridge.peer] = bridge
         bridge.open()
+        self._tell_orchestrator("bridge_is", label, password=label.password)
+
+    def _tell_orchestrator(self, op: str, label: Label, **more: str) -> None:
+        """Tell of a bridge that was built here, so that it can be built again for an executor that comes back."""
+        if label.built_from == self._tree.name:
+            told = {"op": op, "from": label.built_from, "to": label.built_to, **more}
+            self._control.tell(self._tree.path[0], told)
 
     def send(self, kind: int, destination: int, message_id: int, outbound: Outbound) -> Waiter | None:
         """Send as ``Switch.send`` does; the answer to a call goes back the way on which the call came."""
@@ -119,6 +129,7 @@ class Bridges:
     def _settle(self, bridge: Bridge, count: int, is_wanted: bool) -> None:
         bridge.settle(count)
         self._forget(bridge)  # not before: what is sent past it would overtake what it sends now
+        self._tell_orchestrator("bridge_was", bridge.label)
         if bridge.trouble is not None and not is_wanted:
             self.warn(f"the bridge to {bridge.name} broke: {bridge.trouble}; what went over it takes the tree now")
 

@@ -25,6 +25,7 @@ from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
 from softgrid._node.admission import Admission
 from softgrid._node.bridge_building import BridgeBuilding
+from softgrid._node.bridge_heirs import BridgeHeirs
 from softgrid._node.bridges import Bridges, pairs_in
 from softgrid._node.control import Control
 from softgrid._node.doorway import Doorway
@@ -140,7 +141,7 @@ class Node:
         )
         self.requests = Requests(self.tree, self.switch, self.reactor, self.control, self.transfers.inflight, self.logs)
         self.membership.gone_hooks.append(self.requests.on_gone)
-        self.bridges = Bridges(self.tree.node_id, self.switch, self.control, self.reactor)
+        self.bridges = Bridges(self.tree, self.switch, self.control, self.reactor)
         self.bridge_building = BridgeBuilding(self.tree, self.bridges, self.control, self.reactor, spec.bind_host)
         self.bridges.on_lost = self.membership.mourn
         self.bridges.warn = lambda text: self.logs.say("warn", text)
@@ -290,6 +291,7 @@ class Node:
         relaunching = Relaunching(self.reactor, self.launching.launch_anew, self.logs.say)
         self.launching.on_launched = relaunching.on_launched
         self.membership.on_lost = relaunching.on_lost
+        relaunching.on_heir = BridgeHeirs(self.tree, self.control, self.logs.say).on_heir
         return relaunching
 
     # -- joining and serving --------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ class Relaunching:
         self._lines: dict[str, Line] = {}
         self._heirs: OrderedDict[str, str] = OrderedDict()
         self.is_over = False
+        self.on_heir: Callable[[str, str], None] = lambda lost, heir: None
 
     def on_launched(self, name: str, item: Message) -> None:
         """An executor was launched."""
@@ -99,6 +100,7 @@ class Relaunching:
         if len(self._heirs) > HEIRS_KEPT:
             self._heirs.popitem(last=False)
         self._say("warn", f"{lost.name} was lost and is back as {heir}")
+        self.on_heir(lost.name, heir)
         if lost.below:
             self._relaunch(lost.below, heir)
 
