@@ -14,7 +14,7 @@ import pytest
 
 import softgrid
 from softgrid._launch import bundle as bundle_module
-from softgrid._launch.bundle import LIMIT, METADATA, boot, carried_importer, make_bundle
+from softgrid._launch.bundle import LIMIT, METADATA, boot, carried_importer, make_bundle, without_words
 
 FILES: dict[str, str] = json.loads(zlib.decompress(make_bundle()))
 FOLDER = Path(softgrid.__file__).parent
@@ -53,7 +53,34 @@ def test_it_holds_every_module_that_an_executor_may_need_and_no_other() -> None:
     theirs = {path for path in FILES if path.partition("/")[0] in ("cloudpickle", "pysimplelog")}
     assert own | theirs | {METADATA} == set(FILES)
     assert {"cloudpickle/__init__.py", "cloudpickle/cloudpickle.py", "pysimplelog/SimpleLog.py"} <= theirs
-    assert FILES["softgrid/__init__.py"] == (FOLDER / "__init__.py").read_text("utf-8")
+
+
+class Wordless(ast.NodeTransformer):
+    """Empties what is said and not done."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr:
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            node.value.value = ""
+        return node
+
+
+@pytest.mark.parametrize("path", sorted(path for path in FILES if path.startswith("softgrid/") and path != METADATA))
+def test_its_modules_do_what_ours_do_on_the_same_lines_without_a_word(path: str) -> None:
+    ours = (FOLDER.parent / path).read_text("utf-8")
+    theirs = FILES[path]
+    assert theirs.count("\n") == ours.count("\n")
+    for kept, line in zip(theirs.split("\n"), ours.split("\n"), strict=True):
+        assert kept in ("", line) or kept.strip() == '""'
+    dumps = [ast.dump(Wordless().visit(ast.parse(text))) for text in (ours, theirs)]
+    assert dumps[0] == dumps[1]
+    places = [[node.lineno for node in ast.walk(ast.parse(text)) if hasattr(node, "lineno")] for text in (ours, theirs)]
+    assert places[0] == places[1]
+
+
+def test_texts_that_are_no_docstrings_are_kept() -> None:
+    source = 'TEXT = """\\\n# not a comment\n"""\ndef f():\n    """Say it."""\n    # why\n    return """a"""\n'
+    wordless = 'TEXT = """\\\n# not a comment\n"""\ndef f():\n    ""\n\n    return """a"""\n'
+    assert without_words(source) == wordless
 
 
 def test_it_is_small() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import threading
@@ -16,6 +17,7 @@ from tests.system.guests import PASSWORD, a_guest, await_guest
 from tests.system.watching import PATIENCE_S, is_alive, pid_in, wait_until
 
 from softgrid import Globals, Manager, Router, Worker
+from softgrid._api.methods_table import REMOTE_METHODS
 from softgrid._model.errors import BadArgument, Closed, HandshakeFailed, NoRoute, Refused, TimedOut
 from softgrid.Collections import SoftgridStatus
 
@@ -170,7 +172,7 @@ def test_the_rules_of_the_grid_hold_with_its_own_laid_over_them(
     monkeypatch.setitem(Globals.RULES, "timeout_long", 5)
     worker = joins(guests, grid, rules={"timeout_short": 3})
     assert (worker.rules["timeout_long"], worker.rules["timeout_short"]) == (77, 3)
-    assert {**worker.rules, "timeout_short": 7} == grid.O.rules
+    assert {**worker.rules, "timeout_short": 7, "fetch_modules": True} == grid.O.rules
 
 
 @pytest.mark.parametrize(("given", "runs"), [({}, False), ({"allowExecutingUDF": True}, True)])
@@ -249,7 +251,7 @@ def test_an_orchestrator_joins_nobody(host: Grid) -> None:
 
 def test_who_has_a_grid_of_its_own_below_is_told_to_connect_first(host: Grid, guests: list[Any]) -> None:
     guests.append(Manager(logKwargs=QUIET))
-    statuses, launched, failed = guests[-1].launch_worker(executorAddress=guests[-1].address)
+    statuses, launched, failed = guests[-1].launch_worker(executorAddress=guests[-1].address, timeout=30)
     assert launched, (statuses, failed)
     with pytest.raises(Refused, match="connect first, launch afterwards"):
         guests[-1].connect_to_grid("127.0.0.1", host.O.port, PASSWORD)
@@ -392,6 +394,34 @@ def test_what_a_guest_sends_is_taken_as_far_as_it_is_plain(host: Grid, guests: l
     assert type(failed.exception) is ZeroDivisionError
 
 
+def test_no_method_has_code_of_a_guest_run_where_functions_of_users_are_not(
+    host: Grid, guests: list[Any], tmp_path: Any
+) -> None:
+    guest = joins(guests, host)
+    mark = tmp_path / "code of a guest was run"
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(mark),)
+
+    evil = pickle.dumps(Evil())
+    source = f"__import__('os').mkdir({str(mark)!r})"
+    file = {"dump": "pickle", "pull": "pickle", "data": evil}
+    hidden: list[Any] = [evil, source, {"object": evil, "loads": "pickle"}, {"source": source}, {"f": file}, Evil()]
+    for method in sorted(REMOTE_METHODS):
+        for thing in hidden:
+            for args in (
+                (thing,),
+                ("name", thing),
+                ("name", thing, True),
+                (str(tmp_path / "r"), {}, True, thing, True),
+            ):
+                call = guest.get_transfer_template(method, args, priority=None)
+                guest.transfer(call, host.O.gridUniqueName, collect=True, transferTimeout=PATIENCE_S)
+    assert not mark.exists()
+    assert host.call(os.getpid, to=guest.gridUniqueName) == [os.getpid()]
+
+
 def test_a_launched_executor_below_a_guest_is_a_guest_too(host: Grid, scripts: Scripts) -> None:
     a_guest(scripts, host, "Manager", kwargs=f"logKwargs={QUIET}")
     worker = host.launch("Worker", await_guest(host, "managers"))[0]
@@ -407,7 +437,7 @@ def test_a_guest_that_is_trusted_sends_anything(make_grid: MakeGrid, guests: lis
 
 def test_a_guest_launches_below_itself_only(host: Grid, guests: list[Any]) -> None:
     manager = joins(guests, host, Manager)
-    statuses, launched, _ = manager.launch_worker(executorAddress=manager.address)
+    statuses, launched, _ = manager.launch_worker(executorAddress=manager.address, timeout=30)
     assert launched, statuses
     statuses, launched, _ = manager.launch_worker(
         executorAddress=manager.address, upgridUniqueName=host.O.gridUniqueName

@@ -128,6 +128,27 @@ def test_functions_travel_to_a_bare_python_as_they_do_to_any(host: Grid, bare: B
     assert type(failed.exception) is ZeroDivisionError
 
 
+@pytest.mark.parametrize("is_trusted", [False, True])
+@pytest.mark.parametrize("is_below", [False, True])
+def test_modules_of_the_user_are_fetched_by_those_who_are_trusted(
+    make_grid: MakeGrid, bare: Bare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_trusted: bool, is_below: bool
+) -> None:
+    (tmp_path / "users").mkdir()
+    (tmp_path / "users" / "users_own_module.py").write_text("def seven(): return 7\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "users"))
+    rules = {"joined_by_hand_allow_full_trust": is_trusted}
+    grid = make_grid(workers=0, password=PASSWORD, logKwargs=QUIET, rules=rules)
+    bare.start(
+        script_of(grid.O), "--role", "manager" if is_below else "worker", "--password-file", str(bare.password_file)
+    )
+    worker = grid.launch("Worker", await_guest(grid, "managers"))[0] if is_below else await_guest(grid)
+    result = grid.one("lambda: __import__('users_own_module').seven()", to=worker)
+    if is_trusted:
+        assert result == 7
+    else:
+        assert type(result.exception) is ModuleNotFoundError
+
+
 def test_a_manager_from_a_bare_python_launches_workers_of_the_same_bundle(host: Grid, bare: Bare) -> None:
     running = bare.start(script_of(host.O), "--role", "manager", "--password-file", str(bare.password_file))
     manager = await_guest(host, "managers")

@@ -25,24 +25,31 @@ def connect(
         raise BadArgument("blocking", blocking, "True or False")
     if key is not None and not isinstance(key, str):
         raise BadArgument("handshakeTrackingKey", key, "None or a string")
-    if not isinstance(address, str) or not address or "\0" in address:
-        raise BadArgument("address", address, "the address or name of a machine")
-    if not isinstance(password, str):
-        raise BadArgument("password", type(password).__name__, "a string")
-    if check_port(port) == 0:
-        raise BadArgument("port", port, "an integer from 1 to 65535")
-    node.on_upgrid_lost = lambda reason: _on_grid_gone(executor, reason)
+    _check_door(address, port, password)
+    if node.tree.upgrid is None:  # one that was launched ends with its grid anyway
+        node.on_upgrid_lost = lambda reason: _on_grid_gone(executor, reason)
     try:
         node.join(address, port, password, seconds, key)
     except TimedOut as error:
         if Globals.INTERACTIVE_MODE:
             raise
         _end_unconnected(executor, error)
+    if node.execution.allows_udf and node.rules["fetch_modules"]:
+        node.modules.serve_imports()
     message = f"{node.name} is on the grid below {node.tree.upgrid}"
     if blocking:
         node.serve()
         message = f"{node.name} has left the grid"
     return SoftgridStatus(True, message=message, data=node.name)
+
+
+def _check_door(address: object, port: object, password: object) -> None:
+    if not isinstance(address, str) or not address or "\0" in address:
+        raise BadArgument("address", address, "the address or name of a machine")
+    if check_port(port) == 0:
+        raise BadArgument("port", port, "an integer from 1 to 65535")
+    if not isinstance(password, str):
+        raise BadArgument("password", type(password).__name__, "a string")
 
 
 def _end_unconnected(executor: GridBase, error: TimedOut) -> NoReturn:

@@ -88,7 +88,8 @@ class Launching:
         self._capacity = Capacity()
         self._children: dict[str, Spawn] = {}
         self.is_at_home = True
-        """Whether this is a machine of whoever asks for launches; executors that joined by hand are on their own."""
+        """Whether this is the machine of whoever asks for launches, whose paths mean something here: it is not once the
+        way up led to another machine."""
         self.on_launched: Callable[[str, Message], None] = lambda name, item: None
         control.methods["launch"] = self._on_launch
         control.guest_methods["launch"] = self._on_guest_launch
@@ -216,7 +217,7 @@ class Launching:
             "role": item["role"],
             "kwargs": item["kwargs"],
             "path": item["path"] if is_here and self.is_at_home else None,
-            "is_at_home": self.is_at_home,
+            "is_at_home": is_here and self.is_at_home,
             "address": address,
             "bind_host": self._bind_host if is_here else LOOPBACK,
             "passes_descriptors": is_here,

@@ -23,6 +23,7 @@ from softgrid._model.errors import Closed, SoftgridError
 from softgrid._model.names import GridName, NodeId
 from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
+from softgrid._node.admission import Admission
 from softgrid._node.bridge_building import BridgeBuilding
 from softgrid._node.bridges import Bridges, pairs_in
 from softgrid._node.control import Control
@@ -194,9 +195,8 @@ class Node:
             self.tree, self.reactor, self.functions, self.transfers, self.workers, self.reserving, self.logs
         )
         self.membership.on_gone += [self.promises.on_gone, self.reserving.on_gone, self.workers.on_gone]
-        self.joining = Joining(
+        self._admission = Admission(
             self.tree,
-            self.switch,
             self.control,
             self.membership,
             self.launching,
@@ -206,7 +206,9 @@ class Node:
             self._link_over,
             spec.tolerance_s,
         )
-        self.joining.adopt_rules = self._adopt_rules
+        self._joining = Joining(
+            self.tree, self.switch, self.membership, self.reactor, self._link_over, self._adopt_rules
+        )
         self._serving = threading.Lock()
         self.execution.ask_for = self._ask_for_function  # type: ignore[method-assign]
         self.translations = Translations(self._ask_for_source, self.execution.bring_back, self.execution.give_up)
@@ -218,7 +220,15 @@ class Node:
         self.control.methods["statistics"] = lambda message, source, answer: answer(self.statistics().as_dict())
         self.control.methods["locate"] = self._on_locate
         self.control.methods["settle"] = self._on_settle
-        for asked in ("statistics", "locate", "settle"):
+        for asked in (
+            "statistics",
+            "locate",
+            "settle",
+            "collect_garbage",
+            "add_promise",
+            "remove_promise",
+            "release_request",
+        ):
             self.control.guest_methods[asked] = self.control.methods[asked]
         self.switch.deliver.update(
             {
@@ -252,7 +262,9 @@ class Node:
     def _open_doorway(self) -> Doorway | None:
         if self.spec.role == "worker":
             return None
-        return Doorway(self._port_socket, self.reactor, self.spec.password, self.joining.on_entered, self._on_stranger)
+        return Doorway(
+            self._port_socket, self.reactor, self.spec.password, self._admission.on_entered, self._on_stranger
+        )
 
     def _link_over(self, stream: TlsStream) -> TlsLink:
         """Make a link of a private connection to another machine."""
@@ -306,7 +318,7 @@ class Node:
         """Join a grid by hand, under the executor that listens there; raises what went wrong. Blocks."""
         self.check_open()
         introduction = {**self._introduction(), "key": key}
-        self.joining.connect(address, port, password, timeout, introduction)
+        self._joining.connect(address, port, password, timeout, introduction)
 
     def _introduction(self) -> Message:
         about = {"name": self.name, "cores": self.cores, "allows_udf": self.execution.allows_udf}
@@ -318,6 +330,7 @@ class Node:
         allows_udf = self.execution.allows_udf if self.spec.is_udf_given else rules.may_execute(self.spec.role)
         self.rules = rules
         self.switch.compression_level = rules["transfer_compression_level"]
+        self.launching.is_at_home = False
         self.execution.go_by(rules, allows_udf=allows_udf)
 
     def serve(self) -> None:
@@ -542,7 +555,7 @@ class Node:
     # -- leaving --------------------------------------------------------------------------------------------------
 
     def _on_upgrid_lost(self, reason: str) -> None:
-        if not self.joining.on_uplink_lost(reason):
+        if not self._joining.on_uplink_lost(reason):
             self.on_upgrid_lost(reason)
 
     def leave(self, *, kill_local_downgrids: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Joining by hand: who comes through the door is asked for at the orchestrator, which keeps a place and gives rules."""
+"""Admission: who comes through the door is asked for at the orchestrator, which keeps a place and gives the rules."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.harness.trees import A1, STRANGER, TOP, A, R, tree_of
 from softgrid._model.errors import Refused
 from softgrid._model.names import node_id, parse_name
 from softgrid._model.rules import TRUST_RULE, Rules
+from softgrid._node.admission import JOIN_S, Admission
 from softgrid._node.control import Control
-from softgrid._node.joining import JOIN_S, Joining
 from softgrid._node.membership import Membership
 from softgrid._state.inflight import InFlight
 from softgrid._wire.control import decode_control, encode_control
@@ -63,9 +63,8 @@ class Host:
             frozenset({"router", "manager", "worker"}),
             lambda reason: None,
         )
-        self.joining = Joining(
+        self.admission = Admission(
             self.tree,  # type: ignore[arg-type]
-            self.switch,  # type: ignore[arg-type]
             self.control,
             self.membership,
             self,  # type: ignore[arg-type]
@@ -99,7 +98,7 @@ class Host:
     # what happens
 
     def enters(self) -> GuestLink:
-        self.joining.on_entered(None, "10.0.0.9")  # type: ignore[arg-type]
+        self.admission.on_entered(None, "10.0.0.9")  # type: ignore[arg-type]
         return self.links.pop()
 
     def introduces(self, link: FakeLink, name: str = STRANGER, **more: Any) -> None:
@@ -115,7 +114,7 @@ def test_who_is_let_in_gets_its_path_and_the_rules_and_is_told_of() -> None:
     link = host.enters()
     host.introduces(link, key="the device in the attic")
     (welcome,) = link.take_messages()
-    assert welcome == {"op": "welcome", "path": [TOP], "rules": host.rules.as_dict(), "tolerance_s": 9.0}
+    assert welcome == {"op": "welcome", "path": [TOP], "rules": for_guests(host), "tolerance_s": 9.0}
     assert link.tolerated == 9.0
     member = host.tree.find(STRANGER)
     assert member is not None
@@ -124,6 +123,15 @@ def test_who_is_let_in_gets_its_path_and_the_rules_and_is_told_of() -> None:
     assert host.places == [], "the place is its own now, not one that is kept"
     assert host.reactor.timers == []
     host.switch.check_nothing_sent()
+
+
+def for_guests(host: Host) -> dict[str, Any]:
+    return {**host.rules.as_dict(), "fetch_modules": False}
+
+
+def test_one_who_is_trusted_gets_all_the_rules() -> None:
+    host = Host(**{TRUST_RULE: True})
+    assert asks(host)["rules"] == host.rules.as_dict()
 
 
 @pytest.mark.parametrize("is_trusted", [False, True])
@@ -251,7 +259,7 @@ def asks(host: Host, name: str = STRANGER, **more: Any) -> dict[str, Any]:
 
 def test_a_place_is_kept_until_the_one_who_was_let_in_is_announced() -> None:
     host = Host()
-    assert asks(host) == {"op": "answer", "rules": host.rules.as_dict(), "tolerance_s": 9.0}
+    assert asks(host) == {"op": "answer", "rules": for_guests(host), "tolerance_s": 9.0}
     assert host.places == [(ADDRESS, "worker", 4)]
     link = host.tree.find(R).hop  # type: ignore[union-attr]
     member = host.tree.join(STRANGER, (TOP, R), link, cores=4, now_utc=0.0)
