@@ -221,7 +221,15 @@ class Node:
         self.control.methods["statistics"] = lambda message, source, answer: answer(self.statistics().as_dict())
         self.control.methods["locate"] = self._on_locate
         self.control.methods["settle"] = self._on_settle
-        for asked in ("statistics", "locate", "settle", "collect_garbage", "add_promise", "remove_promise"):
+        for asked in (
+            "statistics",
+            "locate",
+            "settle",
+            "collect_garbage",
+            "add_promise",
+            "remove_promise",
+            "release_request",
+        ):
             self.control.guest_methods[asked] = self.control.methods[asked]
         self.switch.deliver.update(
             {
