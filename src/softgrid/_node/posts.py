@@ -70,11 +70,12 @@ class Posts:
         """
         me, target = self._tree.node_id, node_id(name)
         hop = self._tree.routes.get(target) or self._switch.uplink
-        body = Outbound(head + payload.head) if not payload.size else self._large(head, payload, hop)
+        large = self._large(head, payload, hop) if payload.size else None
+        small = b"" if large else head + payload.head
         if target == me:
-            self._switch.send(kind, me, message_id, body)
+            self._switch.send(kind, me, message_id, large or Outbound(small))
             return None
-        room = queued, bulk = sizes(len(body.head) + body.size)
+        room = queued, bulk = sizes(len(head) + payload.size if large else len(small))
         with self._lock:
             if target not in self._tree.routes:  # asked under the lock: ``on_gone`` is told of who goes from now on
                 self._tree.check_reachable(name)
@@ -82,13 +83,13 @@ class Posts:
                 raise PeerLost(f"{name} cannot be reached: the connection towards it is gone")
             self.reached[target] = name
             if not self._windows.admit(target, message_id, queued, bulk):
-                waiting = Waiting(kind, name, message_id, body, room, Waiter())
+                waiting = Waiting(kind, name, message_id, large or Outbound(small), room, Waiter())
                 self._windows.defer(target, message_id, queued, bulk, waiting)
                 return waiting
-            if not bulk:
-                hop.send(frame(kind, target, me, message_id, body.joined() if body.size else body.head), target)
+            if large is None or not bulk:
+                hop.send(frame(kind, target, me, message_id, large.joined() if large else small), target)
                 return None
-            waiter = self._switch.send_over(hop, kind, target, message_id, body, me)
+            waiter = self._switch.send_over(hop, kind, target, message_id, large, me)
         return None if waiter is None else Waiting(kind, name, message_id, None, room, waiter)
 
     def _large(self, head: bytes, payload: Outbound, hop: Link | None) -> Outbound:
