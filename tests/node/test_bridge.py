@@ -228,6 +228,24 @@ def test_what_had_not_arrived_takes_the_tree_and_what_comes_then_follows(
     assert other.numbers() == [4]
 
 
+def test_what_is_sent_again_is_sent_before_anybody_can_send_past_the_bridge(world: World) -> None:
+    one, send, known = world.one, world.one.switch.send, []
+
+    def watched(kind: int, *more: object) -> object:
+        if kind == CALL:
+            known.append(world.other.id in one.bridges.table)
+        return send(kind, *more)  # type: ignore[arg-type]
+
+    one.switch.send = watched  # type: ignore[method-assign]
+    one.send(1)
+    for shore in (world.other, one):
+        shore.bridge.link.close("cut")
+    world.tree()
+    assert world.other.numbers() == [1]
+    assert known == [True]
+    assert one.bridges.table == {}
+
+
 def test_large_messages_that_had_not_arrived_are_sent_again_whole(world: World) -> None:
     for shore in (world.one, world.other):
         shore.bridge.link.passes_descriptors = False

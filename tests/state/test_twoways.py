@@ -93,6 +93,7 @@ def test_the_tree_is_taken_when_the_other_end_has_all_that_went_over_the_bridge(
     ways = opened()
     over_bridge(ways, "a", "b")
     assert ways.on_send("c", False) == [Confirm(BRIDGE)]
+    assert not ways.is_free
     assert ways.on_send("d", False) == []
     assert ways.on_counted(1) == [Arrived(["a"])]
     assert ways.on_counted(2) == [Arrived(["b"]), Send(TREE, "c"), Send(TREE, "d")]
@@ -171,6 +172,8 @@ def test_the_other_end_is_told_at_once_of_something_large() -> None:
     assert ways.on_received(1) is True
     assert ways.tell() == 2
     assert ways.on_received(TELL_AFTER_BYTES + 1) is True
+    ways.tell()
+    assert ways.on_received(1) is False
 
 
 # -- the end --------------------------------------------------------------------------------------
@@ -253,7 +256,11 @@ class End:
         return self.bridge if way is BRIDGE else self.tree
 
     def send(self, item: int, may_bridge: bool) -> None:
-        self.perform(self.ways.on_send(item, may_bridge))
+        if may_bridge and self.ways.is_free:
+            self.ways.kept.append(item)
+            self.bridge.append(("item", item))
+        else:
+            self.perform(self.ways.on_send(item, may_bridge))
 
     def send_late(self, item: int) -> None:
         self.tree.append(("item", item))
