@@ -17,9 +17,10 @@ with warnings.catch_warnings():
     pyrep = pytest.importorskip("pyrep")
 
 from softgrid._model.errors import BadArgument, Duplicate, NotInstalled, Refused, Undecodable
-from softgrid._store import repositories
+from softgrid._store import pyrep_opening
 from softgrid._store.paths import OutsideRoot
-from softgrid._store.repositories import NotTransferred, check_ways, read_repository, write_repository
+from softgrid._store.pyrep_opening import NotTransferred
+from softgrid._store.repositories import check_ways, read_repository, write_repository
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -29,7 +30,7 @@ INFO = {"who": "me", "n": 1}
 
 
 def close(repository: Any) -> None:
-    repositories._close(repository)
+    pyrep_opening._close(repository)
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def local(tmp_path: Path) -> Iterator[Any]:
 
 def contents(path: Path) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """What pyrep itself finds in a repository: its information, the values, and the infos of files."""
-    with repositories.opened(str(path)) as repository:
+    with pyrep_opening.opened(str(path)) as repository:
         infos = dict(repository.walk_files_info(recursive=True))
         return repository.info, {name: repository.pull_file(name) for name in infos}, infos
 
@@ -103,11 +104,11 @@ class Locker:
 
 
 def test_a_lock_server_that_mistook_a_dead_one_for_alive_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repositories, "STALE_S", 0.0)
-    repositories._check_locker(Locker(0))
-    repositories._check_locker(Locker(1))
+    monkeypatch.setattr(pyrep_opening, "STALE_S", 0.0)
+    pyrep_opening._check_locker(Locker(0))
+    pyrep_opening._check_locker(Locker(1))
     with pytest.raises(NotTransferred, match="cannot be started"):
-        repositories._check_locker(Locker(2))
+        pyrep_opening._check_locker(Locker(2))
 
 
 def test_files_are_added_to_what_is_there(local: Any, tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ def test_the_warning_filters_of_the_program_stay(monkeypatch: pytest.MonkeyPatch
     for name in [name for name in sys.modules if name.partition(".")[0] == "pyrep"]:
         monkeypatch.delitem(sys.modules, name)
     before = list(warnings.filters)
-    assert repositories._pyrep().Repository
+    assert pyrep_opening.pyrep_module().Repository
     assert list(warnings.filters) == before
 
 

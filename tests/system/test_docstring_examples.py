@@ -18,6 +18,7 @@ import pytest
 from tests.system.grids import MakeGrid
 
 import softgrid
+from softgrid._api import here
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -27,6 +28,8 @@ pytestmark = pytest.mark.system
 
 MODULES = ("Globals", "Core", "Executors", "Collections", "DDFS", "Addons")
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+MUTED = {"logTypes": {name: {"stdoutFlag": False, "fileFlag": False} for name in ("info", "warn", "error")}}
+"""What a grid says at some time or other is no output of an example."""
 SECOND = re.compile(r"second|workers\[1\]")
 DEFAULTS = {"machine_maximum_number_of_managers": 1}
 
@@ -70,11 +73,14 @@ def test_an_example_of_a_docstring_runs_as_printed(
     example: doctest.DocTest, make_grid: MakeGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(here, "_entries", [])  # what has no grid of its own must not use the folders of another
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     source = "".join(part.source for part in example.examples)
     if "orchestrator" in source:
-        example.globs["orchestrator"] = make_grid(workers=2 if SECOND.search(source) else 1, rules=DEFAULTS).O
+        example.globs["orchestrator"] = make_grid(
+            workers=2 if SECOND.search(source) else 1, rules=DEFAULTS, logKwargs=MUTED
+        ).O
     complaints: list[str] = []
     doctest.DocTestRunner(optionflags=OPTIONS).run(example, out=complaints.append)
     assert complaints == [], "".join(complaints)

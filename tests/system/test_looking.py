@@ -179,12 +179,19 @@ def test_a_format_with_other_fields_is_refused(grid: Grid) -> None:
         grid.O.visualize_grid("${nobody}")
 
 
-def test_bridges_are_drawn_as_they_are_told(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, other = grid.workers[0], grid.workers[2]
-    told = ([], {one: [other], other: [one]})
-    monkeypatch.setattr(type(grid.O), "get_executors_bridges", lambda executor, timeout: told, raising=False)
-    figure = grid.O.visualize_grid()
-    assert "1 bridge" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+def test_bridges_are_drawn_dotted_and_red(make_grid: MakeGrid) -> None:
+    grid = make_grid(managers=2, workers=0)
+    one, other, stopped = grid.launch("Worker", [*grid.managers, grid.managers[0]])
+    assert grid.O.build_bridge(one, other)
+    assert grid.O.build_bridge(other, grid.O.gridUniqueName)
+    os.kill(pid_in(stopped), signal.SIGSTOP)
+    try:
+        figure = grid.O.visualize_grid()
+    finally:
+        os.kill(pid_in(stopped), signal.SIGCONT)
+    assert "2 bridges" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    dotted = [patch for patch in figure.axes[0].patches if patch.get_linestyle()[1] is not None]
+    assert [matplotlib.colors.to_hex(patch.get_edgecolor()) for patch in dotted] == ["#ff0000"] * 2
 
 
 def test_the_picture_is_that_of_grid_graph(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     pyrep = pytest.importorskip("pyrep")
 
-from softgrid._store import repositories
+from softgrid._store import pyrep_opening
 from softgrid.Addons import RepositoryTransfer
 
 pytestmark = [
@@ -30,7 +30,7 @@ INFO = {"who": "me"}
 
 def contents(path: Path) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """What pyrep itself finds there: information, values, and what the infos of files say of how they are kept."""
-    with repositories.opened(str(path)) as repository:
+    with pyrep_opening.opened(str(path)) as repository:
         infos = dict(repository.walk_files_info(recursive=True))
         kept = {name: [info[part] for part in ("dump", "pull", "description")] for name, info in infos.items()}
         return repository.info, {name: repository.pull_file(name) for name in infos}, kept
@@ -43,7 +43,7 @@ def local(tmp_path: Path) -> Iterator[Any]:
     for path, value in VALUES.items():
         made.dump_file(value, path, description=f"about {path}")
     yield made
-    repositories._close(made)
+    pyrep_opening._close(made)
 
 
 def paths(repository: Any) -> list[str]:

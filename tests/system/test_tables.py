@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.system.grids import Grid, MakeGrid, Scripts, Traces
+from tests.system.watching import PATIENCE_S
 
 from softgrid.DDFS import DDFSETL
 
@@ -74,25 +75,26 @@ def test_an_error_on_a_worker_says_where_in_the_table(make_grid: MakeGrid, etl: 
 
 
 def test_a_table_of_any_size_is_iterated_in_little_memory(scripts: Scripts, traces: Traces) -> None:
-    """A file of 60 MB; one of 1.1 GB takes as much, which is measured by hand: docs/guides/tables.md."""
+    """A file of 23 MB; one of 1.1 GB takes as much, which was measured by hand: docs/guides/tables.md."""
     said = scripts.run(
         """
         from softgrid.DDFS import DDFSETL
         os.environ["XDG_DATA_HOME"] = os.getcwd()
         etl = DDFSETL([int, str, float])
-        written = etl.dump("large", ([number, "x" * 90, number / 7] for number in range(500_000)))
+        written = etl.dump("large", ([number, "x" * 90, number / 7] for number in range(200_000)))
         path = "softgrid/ddfs/large"
         size, before = os.path.getsize(path), peak_kib()
         tell("rows", written, sum(1 for row in etl.iter("large")), sum(map(len, etl.iter("large", 1000))))
         tell("size", size, "grew", peak_kib() - before, "peak", peak_kib())
         os.unlink(path); os.removedirs("softgrid/ddfs")
-        """
+        """,
+        timeout=6 * PATIENCE_S,  # it is work, not waiting
     )
-    assert ">> rows 500000 500000 500000" in said
+    assert ">> rows 200000 200000 200000" in said
     figures = said.partition(">> size ")[2].split()
     size, grew, peak = int(figures[0]), int(figures[2]), int(figures[4])
-    assert size > 55_000_000
-    assert grew < 10_000
+    assert size > 20_000_000
+    assert grew < 8_000
     assert peak < 50_000
 
 

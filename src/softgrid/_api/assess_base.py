@@ -80,18 +80,17 @@ class AssessBase(MethodsBase):
         """Draw the grid as this executor sees it: its own way up to the orchestrator, and everybody below it.
 
         Parameters are those of ``Collections.GridGraph.draw_graph``; returned is what it returns, the figure. Asks the
-        executors for their bridges and blocks until they have answered.
+        executors for their bridges and blocks until they have answered, at most ``get_small_transfer_wait_timeout()``;
+        bridges of those that do not answer are missing.
 
         >>> figure = orchestrator.visualize_grid(labelsFormat='${role}', show=False)
         >>> figure.axes[0].texts[0].get_text()
         'orchestrator'
         """
-        return GridGraph(*view_from(self._node.tree, self._bridges())).draw_graph(*args, **kwargs)
-
-    def _bridges(self) -> Any:
-        """The bridges of the executors below, by name, as far as this executor can ask for them."""
-        ask = getattr(self, "get_executors_bridges", None)
-        return ask(timeout=self.get_small_transfer_wait_timeout())[1] if ask is not None else {}
+        names = [self.gridUniqueName, *(member.name for member in self._node.tree.below())]
+        told = self._node.bridges_of(names, self.get_small_transfer_wait_timeout())
+        bridges = [bridge for each in told if isinstance(each, list) for bridge in each]
+        return GridGraph(*view_from(self._node.tree, bridges)).draw_graph(*args, **kwargs)
 
     def _reflect(self, data: Any) -> Any:
         """What the receiver of an assessment does."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -19,12 +19,11 @@ class View(NamedTuple):
     bridges: list[Pair]
 
 
-def view_from(tree: Tree[Any], bridges: Mapping[str, Iterable[str | Pair]]) -> View:
-    """Give what the executor of *tree* sees; *bridges* are those of each executor, some of which may lead out of it."""
+def view_from(tree: Tree[Any], bridges: Iterable[Pair]) -> View:
+    """Give what the executor of *tree* sees; of *bridges* those within it, each once, whichever way it is told."""
     members = tree.below()
     executors = [*tree.path, *(member.name for member in members)]
     connections = [*pairwise(tree.path), *((member.upgrid, member.name) for member in members)]
     known = set(executors)
-    pairs = ((name, other) if isinstance(other, str) else other for name, others in bridges.items() for other in others)
-    ends = {(min(pair), max(pair)) for pair in pairs if known.issuperset(pair) and pair[0] != pair[1]}
+    ends = {(min(pair), max(pair)) for pair in bridges if known.issuperset(pair)}
     return View(executors, connections, sorted(ends))

@@ -26,7 +26,7 @@ class Garbage:
 
     def collect(self, names: list[str], timeout: float) -> list[int | SoftgridError]:
         """Have executors collect and block until they have; gives for each how many objects were found, or an error."""
-        answers = self._control.ask_all([(name, {"op": "collect_garbage"}) for name in names], timeout)
+        answers = self._control.ask_each(names, {"op": "collect_garbage"}, timeout)
         return [self._found(name, answer) for name, answer in zip(names, answers, strict=True)]
 
     def _found(self, name: str, answer: Message | SoftgridError) -> int | SoftgridError:
