@@ -54,7 +54,7 @@ def measure(workload: plan.Workload, peers: set[str] | None, repeats: int) -> di
     rounds = min(repeats * workload.repeats_factor, workload.most_rounds)
     for number in range(-workload.warm_rounds, rounds):
         for taker in takers:
-            if is_given_up(runs[taker]):
+            if is_given_up(runs[taker]) or (number > 0 and taker in workload.once):
                 continue
             run = run_once(taker, workload.key, workload.deadline_s)
             _progress(workload, number, rounds, taker, run)

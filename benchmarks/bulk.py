@@ -24,8 +24,7 @@ from benchmarks.calls import Metrics, Report
 MEGABYTE = 1_000_000
 WARM = 2
 MOST_ITERATIONS = 12
-LEAST_ITERATIONS = 2
-BUDGET_S = 2.5
+LEAST_BUDGET_S, BUDGET_S_PER_MEGABYTE = 2.5, 0.0125
 WARM_BROADCASTS = 1
 MOST_BROADCASTS = 8
 BROADCASTS_BUDGET_S = 3.0
@@ -89,6 +88,7 @@ class Trial:
         self._target = np.zeros_like(self.array)
         self._number = 0
         self.taken: dict[str, list[float]] = {}
+        self.first_s = 0.0
 
     def copy(self) -> None:
         """Time a copy, and one into memory that is there already."""
@@ -117,10 +117,14 @@ class Trial:
     def _note(self, key: str, taken: float) -> None:
         self.taken.setdefault(key, []).append(taken)
 
+    def drop(self, warm: int) -> None:
+        """Forget what was there to warm up, but for the first sum."""
+        self.first_s = self.taken["sum"][0]
+        self.taken = {key: each[warm:] for key, each in self.taken.items()}
+
     def relation(self, key: str, base: str) -> float:
-        """Median over the iterations of *key* against *base*, without the warm ones."""
-        pairs = zip(self.taken[key][WARM:], self.taken[base][WARM:], strict=True)
-        return median(a / b for a, b in pairs)
+        """Median over the iterations of *key* against *base*."""
+        return median(a / b for a, b in zip(self.taken[key], self.taken[base], strict=True))
 
 
 def beside_copy(megabytes: int, call: Call, relayed: Call | None = None) -> Metrics:
@@ -131,24 +135,25 @@ def beside_copy(megabytes: int, call: Call, relayed: Call | None = None) -> Metr
     calls = [("sum", total, call), ("echo", echo, call), ("write", write, call)]
     if relayed is not None:
         calls += [("sum_relayed", total, relayed), ("echo_relayed", echo, relayed)]
-    stop: float | None = None
-    iterations = 0
-    while iterations < WARM + LEAST_ITERATIONS or time.monotonic() < (stop or 0):
+    stop = time.monotonic() + max(LEAST_BUDGET_S, megabytes * BUDGET_S_PER_MEGABYTE)
+    warm = WARM
+    while len(trial.taken.get("copy", ())) < warm + MOST_ITERATIONS:
         trial.copy()
         for each in calls:
             trial.call(*each)
-        iterations += 1
-        if iterations == WARM:
-            stop = time.monotonic() + BUDGET_S
-        if iterations == WARM + MOST_ITERATIONS:
-            break
+        iterations = len(trial.taken["copy"])
+        if time.monotonic() > stop:
+            warm = min(warm, iterations)  # one alone has to do for the slow
+            if iterations > warm:
+                break
+    trial.drop(warm)
     metrics: Metrics = {f"{key}_x": trial.relation(key, "copy") for key, _, _ in calls if "relayed" not in key}
     metrics |= {f"{key}_x": trial.relation(key, key[:-8]) for key, _, _ in calls if "relayed" in key}
-    metrics["first_x"] = trial.taken["sum"][0] / median(trial.taken["copy"])
-    metrics["copy_ms"] = 1000 * median(trial.taken["copy"][WARM:])
-    metrics["into_ms"] = 1000 * median(trial.taken["into"][WARM:])
-    if iterations < WARM + MOST_ITERATIONS:
-        metrics["note"] = f"{iterations - WARM} iterations"
+    metrics["first_x"] = trial.first_s / median(trial.taken["copy"])
+    metrics["copy_ms"] = 1000 * median(trial.taken["copy"])
+    metrics["into_ms"] = 1000 * median(trial.taken["into"])
+    if iterations - warm < MOST_ITERATIONS:
+        metrics["note"] = f"{iterations - warm} iterations"
     return metrics
 
 

@@ -162,3 +162,8 @@ def test_without_a_drawer_the_figures_are_kept_and_it_is_said(tmp_path, monkeypa
     command.draw(small(picture="growth.svg"), grown(), tmp_path / "benchmarks.md")
     assert (tmp_path / "growth.json").exists()
     assert "no matplotlib" in capsys.readouterr().err
+
+
+def test_the_slow_take_part_in_the_first_round_only(ran):
+    runs = command.measure(small(once=("ray",)), None, 3)
+    assert [len(runs[taker]) for taker in ("floor", "softgrid", "ray")] == [3, 3, 1]
