@@ -205,12 +205,11 @@ WORKLOADS: tuple[Workload, ...] = (
         "bulk64",
         "64 MB of doubles to a worker and its sum back, an echo, and written to there",
         "Against `a.copy()` of the same array in the same process, the two taking turns: 12 iterations after 2 that "
-        "warm both, or as many as fit into 2.5 s (at 512 MB 6.4 s), at least 1 after 1; the array differs at each call "
-        "and the answer is checked. The copy gets its pages from the allocator each time, as in any program. "
-        "*Written to*: the worker adds 1 to every element. "
-        "*First*: the first call of all against the median copy. *Through a router and a manager*: three hops against "
-        "one, in turns. Floor: copied into memory that driver and worker have shared from the beginning, a byte over "
-        "a socket, copied out again.",
+        "warm both, or as many as fit into 2.5 s (at 512 MB 6.4 s), at least 1 after 1; the array differs at each "
+        "call and the answer is checked. The copy gets its pages from the allocator each time, as in any program. "
+        "*Written to*: the worker adds 1 to every element. *First*: the first call of all against the median copy. "
+        "*Through a router and a manager*: three hops against one, in turns. Floor: copied into memory that driver "
+        "and worker have shared from the beginning, a byte over a socket, copied out again.",
         _bulk_metrics(),
         _EVERYBODY,
         deadline_s=60,
