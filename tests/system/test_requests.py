@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.system.grids import Grid, MakeGrid
+from tests.system.grids import Grid, MakeGrid, Scripts
+from tests.system.guests import PASSWORD, a_guest, await_guest
 from tests.system.watching import wait_until
 
 from softgrid.Collections import SoftgridStatus, WaitResult
@@ -644,6 +645,43 @@ def test_a_request_or_a_response_that_cannot_be_read_fails_there_and_is_told_her
     grid.O.transfer_request_to_responder(me, p, 1)
     grid.O.transfer_response_to_requester(me, p, OnlyHere())
     assert "has answered, which cannot be read here" in grid.O.wait_for_response(p).failed[p].error
+
+
+def test_one_that_joined_by_hand_asks_and_answers_in_plain_values(
+    make_grid: MakeGrid, scripts: Scripts, p: str
+) -> None:
+    class Own:
+        pass
+
+    def add_one(executor: Any, password: str) -> None:
+        request = executor.wait_for_request(password, timeout=20)[password]
+        executor.transfer_response_to_requester(request["requester"], password, request["request"] + 1)
+
+    def ask_own(executor: Any, responder: str, password: str) -> Any:
+        executor.transfer_request_to_responder(responder, password, Own())
+        return executor.wait_for_response(password, timeout=20).failed[password].error
+
+    def answer_own(executor: Any, password: str) -> Any:
+        requester = executor.wait_for_request(password, timeout=20)[password]["requester"]
+        return bool(executor.transfer_response_to_requester(requester, password, Own(), blocking=True))
+
+    grid = make_grid(workers=0, password=PASSWORD, logKwargs={"logToStdout": False})
+    running = a_guest(scripts, grid)
+    guest, me = await_guest(grid), grid.O.gridUniqueName
+    begin(grid, guest, add_one, p)
+    grid.O.transfer_request_to_responder(guest, p, 1)
+    assert value_of(grid.O.wait_for_response(p, timeout=20), p) == 2
+
+    begin(grid, guest, ask_own, me, p)
+    assert (
+        "from an executor that joined by hand only values of plain types" in grid.O.wait_for_request(p).failed[p].error
+    )
+    begin(grid, guest, answer_own, p)
+    grid.O.transfer_request_to_responder(guest, p, 1)
+    assert "which cannot be read here: Refused" in grid.O.wait_for_response(p, timeout=20).failed[p].error
+    assert grid.O.transfer_release_request(guest, p).error
+    grid.O.disconnect(kill=False)
+    running.end()
 
 
 def test_an_executor_that_has_left_its_grid_says_so(make_grid: MakeGrid) -> None:

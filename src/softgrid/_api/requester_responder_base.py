@@ -75,8 +75,6 @@ class RequesterResponderBase(TransferBase):
         response. Blocks until the data has left, and while so many requests are on their way to that responder that
         there is no room for more, *timeout* seconds at most.
 
-        >>> orchestrator.launch_worker(executorAddress=orchestrator.address)[0][0].successful
-        True
         >>> worker = orchestrator.workers[0]
         >>> print(orchestrator.transfer_request_to_responder(worker, 'a password', request=2, timeout=60))
         worker|Worker@...: succeeded: request sent
@@ -137,8 +135,6 @@ class RequesterResponderBase(TransferBase):
         Blocks until all have come or never will. What was collected is known no more, and its password is free again.
         A failed status alone is returned when a parameter cannot be meant.
 
-        >>> orchestrator.launch_worker(executorAddress=orchestrator.address)[0][0].successful
-        True
         >>> worker = orchestrator.workers[0]
         >>> status = orchestrator.transfer_request_to_responder(worker, 'a password', request='anybody there?')
         >>> responses = orchestrator.wait_for_response('a password', timeout=0.01)
@@ -286,9 +282,11 @@ class RequesterResponderBase(TransferBase):
         hears who has its request now, and fails it when that one dies. Errors are logged. Blocks until the data has
         left.
 
-        >>> me = orchestrator.gridUniqueName
-        >>> print(orchestrator.transfer_asynchronous_request(me, me, 'a password', 'never asked'))
-        orchestrator|...: failed: password: got '(not shown)', accepted is that of a request of ...
+        >>> me, worker = orchestrator.gridUniqueName, orchestrator.workers[0]
+        >>> status = orchestrator.transfer_request_to_responder(me, 'a password', request=2)
+        >>> request = orchestrator.wait_for_request('a password')['a password']
+        >>> print(orchestrator.transfer_asynchronous_request(request['requester'], worker, 'a password', 3))
+        orchestrator|...: succeeded: request handed over
         """
 
         names = [requester] if isinstance(requester, str) else requester
