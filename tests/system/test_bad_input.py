@@ -681,36 +681,6 @@ def test_a_peer_that_speaks_very_slowly_is_turned_away_too(grid: Grid) -> None:
             thread.join()
 
 
-def test_a_password_with_zeros_behind_it_is_another_password(grid: Grid) -> None:
-    from softgrid._wire.handshake import ClientHandshake
-
-    with door(grid) as connection:
-        assert not shake_hands(ClientHandshake("a password\0", os.urandom(32)), connection)
-
-
-def shake_hands(handshake: Any, connection: socket.socket) -> bool:
-    """Perform a client's part; gives whether it was let in."""
-    from softgrid._model.errors import HandshakeFailed
-
-    connection.settimeout(10)
-    try:
-        connection.sendall(handshake.begin())
-        while not handshake.is_done:
-            data = connection.recv(4096)
-            if not data:
-                return False
-            answer = handshake.receive(data)
-            if answer:
-                connection.sendall(answer)
-        connection.settimeout(0.3)
-        try:
-            return connection.recv(1) != b""
-        except TimeoutError:
-            return True
-    except (HandshakeFailed, ConnectionError):
-        return False
-
-
 def test_the_password_is_never_sent(grid: Grid) -> None:
     with door(grid) as connection:
         connection.settimeout(0.2)
