@@ -28,10 +28,14 @@ def connect(
     _check_door(address, port, password)
     if node.tree.upgrid is None:  # one that was launched ends with its grid anyway
         node.on_upgrid_lost = lambda reason: _on_grid_gone(executor, reason)
+    background = node.execution.serve_elsewhere
+    if blocking:  # what comes before this thread serves waits for it
+        node.execution.serve_elsewhere = None
     try:
         node.join(address, port, password, seconds, key)
-    except TimedOut as error:
-        if Globals.INTERACTIVE_MODE:
+    except BaseException as error:
+        node.execution.serve_elsewhere = background
+        if not isinstance(error, TimedOut) or Globals.INTERACTIVE_MODE:
             raise
         _end_unconnected(executor, error)
     if node.execution.allows_udf and node.rules["fetch_modules"]:
