@@ -340,7 +340,7 @@ def test_without_a_certificate_nobody_comes_in_and_the_remedy_is_said_and_it_is_
 
 
 def test_of_too_many_from_one_place_the_oldest_goes(door: Door, monkeypatch: Any) -> None:
-    monkeypatch.setattr(doorway_module, "MAX_PER_SOURCE", 3)
+    monkeypatch.setattr(doorway_module, "MAX_AT_THE_DOOR", 3)
     first, *others = [door.visit() for _ in range(4)]
     assert door.doorway.waiting == 3
     assert door.refused == [(HOST, "too many were at the door")]
@@ -369,17 +369,16 @@ def test_of_too_many_altogether_the_oldest_goes_and_a_crowd_from_one_place_pays_
     door: Door, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(doorway_module, "MAX_AT_THE_DOOR", 4)
-    monkeypatch.setattr(doorway_module, "MAX_PER_SOURCE", 2)
     elsewhere = FromElsewhere(door.doorway._listener)
     door.doorway._listener = elsewhere  # type: ignore[assignment]
-    elsewhere.sources = ["a", "b", "b", "c", "b", "d"]
+    elsewhere.sources = ["a", "b", "b", "c", "d", "e"]
     for _ in range(4):
         door.visit()
     assert door.refused == []
     door.visit()
     assert [source for source, _ in door.refused] == ["b"], "the crowd, not the oldest of all"
     door.visit()
-    assert [source for source, _ in door.refused] == ["b", "a"]
+    assert [source for source, _ in door.refused] == ["b", "a"], "without a crowd the oldest"
     assert door.doorway.waiting == 4
 
 
@@ -442,7 +441,7 @@ def test_news_without_anything_to_read_changes_nothing(door: Door) -> None:
 
 
 def test_those_go_first_who_have_come_least_far(door: Door, monkeypatch: Any) -> None:
-    monkeypatch.setattr(doorway_module, "MAX_PER_SOURCE", 3)
+    monkeypatch.setattr(doorway_module, "MAX_AT_THE_DOOR", 3)
     private = door.visit_privately()
     heard = door.visit()
     heard.say(HELLO)

@@ -19,7 +19,7 @@ from tests.system.test_joining import QUIET, ended
 from tests.system.watching import PATIENCE_S, pid_in, processes_with, wait_until
 
 from softgrid import Worker
-from softgrid._node.doorway import MAX_AT_THE_DOOR, MAX_PER_SOURCE
+from softgrid._node.doorway import MAX_AT_THE_DOOR
 from softgrid._wire.handshake import DEADLINE_S, MAGIC
 
 pytestmark = pytest.mark.system
@@ -117,7 +117,7 @@ def test_five_hundred_strangers_of_every_kind_cost_little_and_keep_nobody_out(ho
                 sock = strangers.enter_context(private(host.O.port) if number % 5 == 0 else visit(host.O.port))
                 if number % 5 == 1:
                     sock.sendall(b"\x16\x03\x01")
-        assert host.O._node._doorway.waiting <= min(MAX_AT_THE_DOOR, MAX_PER_SOURCE)
+        assert host.O._node._doorway.waiting <= MAX_AT_THE_DOOR
         assert guest.connect_to_grid("127.0.0.1", host.O.port, PASSWORD)
         assert host.call(os.getpid, to=guest.gridUniqueName) == [os.getpid()]
         host.check_alive()

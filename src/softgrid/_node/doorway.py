@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from softgrid._io.tls import TlsStream
 
 MAX_AT_THE_DOOR = 64
-MAX_PER_SOURCE = 8
 READ_SIZE = 2048
 MAX_SAID = 8192
 """A whole handshake, TLS and ours, is a quarter of this; nobody says more before the proof."""
@@ -70,18 +70,17 @@ class Doorway:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 self._rest()
             return
-        source = str(address[0])
-        same_source = sum(1 for visitor in self._visitors.values() if visitor.source == source)
-        if len(self._visitors) >= MAX_AT_THE_DOOR or same_source >= MAX_PER_SOURCE:
-            self._make_room(source if same_source >= MAX_PER_SOURCE else None)
+        if len(self._visitors) >= MAX_AT_THE_DOOR:
+            self._make_room()
         sock.setblocking(False)
-        visitor = _Visitor(self, sock, source)
+        visitor = _Visitor(self, sock, str(address[0]))
         self._visitors[sock.fileno()] = visitor
 
-    def _make_room(self, source: str | None) -> None:
-        """Turn away who has come least far, and of these who is here longest, of those from *source* or of all."""
-        crowd = [visitor for visitor in self._visitors.values() if source in (None, visitor.source)]
-        min(crowd, key=lambda visitor: visitor.progress).turn_away("too many were at the door")
+    def _make_room(self) -> None:
+        """Of those from the place that most came from, turn away who has come least far, and of these the oldest."""
+        crowds = Counter(visitor.source for visitor in self._visitors.values())
+        least = min(self._visitors.values(), key=lambda visitor: (-crowds[visitor.source], visitor.progress))
+        least.turn_away("too many were at the door")
 
     def _rest(self) -> None:
         self._reactor.set_mask(self._listener.fileno(), read=False, write=False)

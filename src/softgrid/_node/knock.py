@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from random import uniform
 from time import monotonic, sleep
 
 from softgrid._io.tcp import await_input, dial
@@ -10,7 +11,7 @@ from softgrid._io.tls import SMALL, TlsStream
 from softgrid._model.errors import HandshakeFailed, TimedOut
 from softgrid._wire.handshake import ClientHandshake
 
-TRIES = 8
+TRIES = 12
 PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.4
 
 
@@ -30,7 +31,7 @@ def knock(address: str, port: int, password: str, deadline: float) -> TlsStream:
         except _TurnedAway:
             if not left or monotonic() + pause > deadline:
                 raise
-            sleep(pause)  # a crowd at the door is gone in a moment
+            sleep(pause * uniform(0.5, 1))  # a crowd at the door is gone in a moment, if it does not come back as one
             pause = min(2 * pause, LONGEST_PAUSE_S)
     raise AssertionError("unreachable")
 
