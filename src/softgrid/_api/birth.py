@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import socket
 
 
 class Birth(NamedTuple):

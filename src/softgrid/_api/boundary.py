@@ -8,8 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from softgrid._model.errors import SoftgridError
 from softgrid._model.status import SoftgridStatus
-from softgrid._node.transfers import Failed
-from softgrid._wire.calls import Failure
+from softgrid._model.transfer import Failed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -19,6 +18,8 @@ def status_of(error: BaseException, data: Any = None, name: str | None = None) -
     """Give the failed status for an error."""
     if isinstance(error, Failed):
         return status_of(error.error, error.kwargs, error.name)
+    from softgrid._wire.calls import Failure
+
     exception = error.as_exception() if isinstance(error, Failure) else error
     return SoftgridStatus(False, error=str(error), data=data, name=name, exception=exception)
 

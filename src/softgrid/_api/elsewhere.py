@@ -5,15 +5,17 @@ Called by MethodsBase. Where *receivers* can only mean one executor the result i
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softgrid._api.boundary import status_of, statuses_for_failures
 from softgrid._model.errors import SoftgridError
 from softgrid._model.roles import PLURAL
 from softgrid._model.status import SoftgridStatus
-from softgrid._node.node import Node
-from softgrid._node.transfers import TransferSpec
+from softgrid._model.transfer import TransferSpec
 from softgrid._state.timeouts import check_timeout
+
+if TYPE_CHECKING:
+    from softgrid._node.node import Node
 
 
 def call_elsewhere(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softgrid import Globals
 from softgrid._api import birth, here, session
@@ -13,17 +13,15 @@ from softgrid._api.boundary import or_status, statuses_for_errors
 from softgrid._api.joining import connect
 from softgrid._api.launch_base import LaunchBase
 from softgrid._api.methods_table import ORDERED_METHODS, PROMPT_METHODS, REMOTE_METHODS, USERS_METHODS
-from softgrid._io.ports import LOOPBACK, check_port, own_address
-from softgrid._launch.homes import new_home
 from softgrid._model.errors import BadArgument
 from softgrid._model.names import check_given_name, checked_names, parse_name
 from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
 from softgrid._model.status import SoftgridStatus
-from softgrid._node.home import permanent_folder
-from softgrid._node.logs import LogRecord, Sink
-from softgrid._node.node import Node, NodeSpec
 from softgrid._state.timeouts import check_seconds
+
+if TYPE_CHECKING:
+    from softgrid._node.logs import LogRecord, Sink
 
 
 class ExecutorBase(LaunchBase):
@@ -70,6 +68,12 @@ class ExecutorBase(LaunchBase):
         *args: Any,
         **kwargs: Any,
     ) -> None:
+        # imported here, since a script that imports softgrid may never make an executor, and this is most of softgrid
+        from softgrid._io.ports import check_port
+        from softgrid._launch.homes import new_home
+        from softgrid._node.home import permanent_folder
+        from softgrid._node.node import Node, NodeSpec
+
         self._heart_monitor_frequency = _positive("heartMonitorFrequency", kwargs.pop("heartMonitorFrequency", 10))
         self._heartbeat_tolerance = _positive("heartbeatTolerance", kwargs.pop("heartbeatTolerance", 60))
         super().__init__(*args, **kwargs)
@@ -516,6 +520,8 @@ def _address(given: object) -> tuple[str, str]:
     if birth.launched is not None and given is None:
         return birth.launched.address, birth.launched.bind_host
     if given is None:
+        from softgrid._io.ports import LOOPBACK, own_address
+
         return own_address(), LOOPBACK
     address = _text("address", given)
     return address, address

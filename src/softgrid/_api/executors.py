@@ -8,7 +8,6 @@ from typing import Any
 from softgrid import Globals
 from softgrid._api.boundary import or_status, outcome_of
 from softgrid._api.executor_base import ExecutorBase
-from softgrid._api.launch_script import launch_script
 from softgrid._api.task_scheduler import TaskScheduler
 from softgrid._model.errors import Refused
 from softgrid._model.status import SoftgridStatus
@@ -65,7 +64,7 @@ class Manager(ExecutorBase):
 
         See ``Orchestrator.launchScripts``.
         """
-        sys.stdout.write(launch_script(self._node))
+        _print_launch_script(self)
 
     @property
     def isManager(self) -> bool:
@@ -101,7 +100,7 @@ class Router(ExecutorBase):
 
         See ``Orchestrator.launchScripts``.
         """
-        sys.stdout.write(launch_script(self._node))
+        _print_launch_script(self)
 
     @property
     def isRouter(self) -> bool:
@@ -176,7 +175,7 @@ class Orchestrator(ExecutorBase, TaskScheduler):
 
         Does not block beyond writing; a tenth of a second the first time.
         """
-        sys.stdout.write(launch_script(self._node))
+        _print_launch_script(self)
 
     def connect_to_grid(self, *args: Any, **kwargs: Any) -> SoftgridStatus:
         """Raise Refused: an orchestrator makes its grid and stands below nobody."""
@@ -236,3 +235,9 @@ class Orchestrator(ExecutorBase, TaskScheduler):
         )
         found = self._node.garbage.collect(names, self.get_big_transfer_wait_timeout())
         return [outcome_of(name, "collected", each) for name, each in zip(names, found, strict=True)]
+
+
+def _print_launch_script(executor: ExecutorBase) -> None:
+    from softgrid._api.launch_script import launch_script
+
+    sys.stdout.write(launch_script(executor._node))

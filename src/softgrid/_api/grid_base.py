@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from softgrid import Globals
 from softgrid._api import stores
@@ -14,7 +14,9 @@ from softgrid._api.package import get_version
 from softgrid._model.errors import BadArgument
 from softgrid._model.names import parse_name
 from softgrid._model.roles import PLURAL
-from softgrid._node.node import Node
+
+if TYPE_CHECKING:
+    from softgrid._node.node import Node
 
 
 class GridBase:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softgrid._model.errors import BadArgument, SoftgridError
 from softgrid._model.status import SoftgridStatus
-from softgrid._node.scheduling import Removed
 from softgrid._state.jobs import read_tasks
 from softgrid._state.reservations import Wish
+
+if TYPE_CHECKING:
+    from softgrid._node.scheduling import Removed
 
 _FIELDS = {
     "ntasks": "ntasks",

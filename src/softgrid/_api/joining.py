@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 from softgrid import Globals
 from softgrid._api.grid_base import GridBase, end_process
-from softgrid._io.ports import check_port
 from softgrid._model.errors import BadArgument, TimedOut
 from softgrid._model.status import SoftgridStatus
 from softgrid._state.timeouts import check_timeout
@@ -50,6 +49,8 @@ def connect(
 def _check_door(address: object, port: object, password: object) -> None:
     if not isinstance(address, str) or not address or "\0" in address:
         raise BadArgument("address", address, "the address or name of a machine")
+    from softgrid._io.ports import check_port
+
     if check_port(port) == 0:
         raise BadArgument("port", port, "an integer from 1 to 65535")
     if not isinstance(password, str):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from softgrid._io.ports import is_local
 from softgrid._model.addresses import parse_address
 from softgrid._model.errors import BadArgument
 from softgrid._model.names import check_given_name, parse_name
 from softgrid._model.roles import parse_role
-from softgrid._wire.control import Message, encode_control
+
+if TYPE_CHECKING:
+    from softgrid._wire.control import Message
 
 Item = dict[str, Any]
 """Parameters of one launch, under the names that the public lists of successes and failures use."""
@@ -72,6 +73,9 @@ def _check_item(item: Item) -> None:
 
 def as_message(item: Item, accepted: Callable[[str], frozenset[str]]) -> Message:
     """Give an item as it travels to the executor that performs it; raises BadArgument for kwargs that cannot."""
+    from softgrid._io.ports import is_local
+    from softgrid._wire.control import encode_control
+
     role = parse_role(item["executorType"])
     kwargs = dict(item["executorKwargs"] or {})
     for key in kwargs:

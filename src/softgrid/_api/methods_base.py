@@ -11,7 +11,6 @@ from softgrid._api.requester_responder_base import RequesterResponderBase
 from softgrid._model.errors import BadArgument, SoftgridError
 from softgrid._model.names import parse_name
 from softgrid._util.sources import Names, Sources, read_files
-from softgrid._wire.functions import FunctionSource, PickledFunction
 
 
 class MethodsBase(RequesterResponderBase):
@@ -363,6 +362,8 @@ class MethodsBase(RequesterResponderBase):
 
     @or_status
     def _keep_udf(self, name: str, travelling: Any, firstArgExecutor: bool, replace: bool) -> Any:
+        from softgrid._wire.functions import FunctionSource, PickledFunction
+
         return self.add_udf(name, _checked(travelling, FunctionSource, PickledFunction), firstArgExecutor, replace)
 
     @or_status

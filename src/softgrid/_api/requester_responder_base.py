@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softgrid._api.boundary import or_status, status_of
 from softgrid._api.one_or_many import Peers, check_flag, check_name
@@ -16,8 +16,9 @@ from softgrid._model.status import SoftgridStatus
 from softgrid._model.tokens import HIDDEN, token_of
 from softgrid._model.wait_result import WaitResult
 from softgrid._state.timeouts import check_timeout, check_wait
-from softgrid._wire.framing import Outbound
-from softgrid._wire.requests import encode_payload
+
+if TYPE_CHECKING:
+    from softgrid._wire.framing import Outbound
 
 Act = Callable[[int, str, bool], None]
 """What is done for one executor: given its place in the list, its name, and whether errors are logged."""
@@ -91,7 +92,7 @@ class RequesterResponderBase(TransferBase):
             self._node.requests.requester.ask(
                 responder,
                 token_of(password),
-                encode_payload(request, "request"),
+                _payload(request, "request"),
                 _no_limit(timeout),
                 None if allowedResponders is None else _allowed(allowedResponders),
                 register,
@@ -243,7 +244,7 @@ class RequesterResponderBase(TransferBase):
             self._check(errorRaise, errorLog, blocking, "blocking")
             wait = self._verdict_timeout() if blocking else None
             parse_name(requester, "requester")
-            payload = encode_payload(response, "response")
+            payload = _payload(response, "response")
             self._node.requests.responder.respond(requester, token_of(password), payload, errorLog is True, wait)
         except SoftgridError as error:
             return self._failed(error, requester, errorRaise, errorLog)
@@ -451,13 +452,19 @@ def _tokens(peers: Peers, password: Any, *, are_different: bool = False) -> list
     return tokens
 
 
+def _payload(value: Any, parameter: str) -> Outbound:
+    from softgrid._wire.requests import encode_payload
+
+    return encode_payload(value, parameter)
+
+
 def _payloads(peers: Peers, parameter: str, given: Any) -> list[Outbound]:
     """Encode what each is sent; what many are sent is encoded once."""
     encoded: dict[int, Outbound] = {}
     values = peers.each_value(parameter, given)
     for value in values:
         if id(value) not in encoded:
-            encoded[id(value)] = encode_payload(value, parameter)
+            encoded[id(value)] = _payload(value, parameter)
     return [encoded[id(value)] for value in values]
 
 

@@ -8,9 +8,10 @@ import signal
 import threading
 import weakref
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from softgrid._node.node import Node
+if TYPE_CHECKING:
+    from softgrid._node.node import Node
 
 _nodes: weakref.WeakSet[Node] = weakref.WeakSet()
 _is_prepared = False

@@ -10,7 +10,6 @@ from softgrid._api.boundary import or_status, status_of, statuses_for_failures
 from softgrid._api.job_arguments import job_wish, removal_statuses, task_templates, without_failures
 from softgrid._model.errors import SoftgridError
 from softgrid._model.status import SoftgridStatus
-from softgrid._node.jobs import JobSpec
 from softgrid._state.receivers import expand_receivers
 from softgrid._state.reservations import Wish
 from softgrid._state.timeouts import check_timeout
@@ -203,6 +202,8 @@ class TaskScheduler:
         tasks = task_templates(funcs, resultName, self.get_transfer_template)  # type: ignore[attr-defined]
         wish = job_wish(len(tasks), jobPromiseKwargs)
         self._node.check_open()
+        from softgrid._node.jobs import JobSpec
+
         spec = JobSpec(tasks, wish, bool(collect), jobTimeout, bool(verbose))
         return statuses_for_failures(self._node.scheduling.job(spec))
 

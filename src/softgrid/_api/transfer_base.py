@@ -9,7 +9,7 @@ from softgrid import Globals
 from softgrid._api.boundary import or_status, statuses_for_failures
 from softgrid._api.machine_management import MachineManagement
 from softgrid._model.errors import BadArgument
-from softgrid._node.transfers import TransferSpec
+from softgrid._model.transfer import TransferSpec
 from softgrid._state.receivers import managers_with_workers
 from softgrid._state.timeouts import wait_timeout
 

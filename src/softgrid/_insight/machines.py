@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from softgrid._node.node import Node
+if TYPE_CHECKING:
+    from softgrid._node.node import Node
 
 
 def machine_table(node: Node) -> dict[str, dict[str, Any]]:

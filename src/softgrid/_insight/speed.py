@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import os
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softgrid._insight.quantities import bytes_text, rate_text, time_text
 from softgrid._model.errors import BadArgument, SoftgridError
 from softgrid._model.names import parse_name
-from softgrid._node.node import Node
-from softgrid._node.transfers import Failed, TransferSpec
+from softgrid._model.transfer import Failed, TransferSpec
 from softgrid._state.timeouts import check_timeout
-from softgrid._wire.values import encode_value
+
+if TYPE_CHECKING:
+    from softgrid._node.node import Node
 
 EMPTY_CALLS = 11
 SMALLEST_FOR_A_RATE = 1000
@@ -93,6 +94,8 @@ class _Rounds(NamedTuple):
 
 def measure(node: Node, receiver: str, data: Any, number: int, timeout: float) -> list[TransferSpeed]:
     """Time *number* transfers of *data* from this executor to another and back; raises what went wrong."""
+    from softgrid._wire.values import encode_value
+
     size = sum(memoryview(part).nbytes for part in encode_value(data, "data"))
     rounds = _Rounds(node, receiver, timeout)
     ahead = rounds.clock_difference()

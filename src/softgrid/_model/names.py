@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from hashlib import blake2b
 from typing import NamedTuple, NewType, cast
 
 from softgrid._model.errors import BadArgument, MalformedName
@@ -69,4 +68,6 @@ def check_given_name(name: object) -> str:
 @lru_cache(maxsize=65536)
 def node_id(name: str) -> NodeId:
     """Give the 64-bit address of the executor of that name (BLAKE2b, RFC 7693, cut to 8 bytes)."""
+    from hashlib import blake2b  # loads OpenSSL: 5 ms that whoever only imports softgrid need not wait for
+
     return NodeId(int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big"))

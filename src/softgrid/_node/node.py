@@ -23,6 +23,7 @@ from softgrid._model.errors import Closed, SoftgridError
 from softgrid._model.names import GridName, NodeId
 from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
+from softgrid._model.transfer import Failed, TransferSpec
 from softgrid._node.admission import Admission
 from softgrid._node.bridge_building import BridgeBuilding
 from softgrid._node.bridge_heirs import BridgeHeirs
@@ -47,7 +48,7 @@ from softgrid._node.reserving import Reserving
 from softgrid._node.scheduling import Scheduling
 from softgrid._node.statistics import Statistics
 from softgrid._node.switch import Switch
-from softgrid._node.transfers import Failed, Transfers, TransferSpec
+from softgrid._node.transfers import Transfers
 from softgrid._node.translations import Translations
 from softgrid._node.workers import Workers
 from softgrid._state.refusals import SUMMARY_S, Refusals

@@ -8,6 +8,7 @@ from typing import Any
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
 from softgrid._model.errors import Refused, SoftgridError
+from softgrid._model.transfer import TransferSpec
 from softgrid._node.encoder import Kwargs
 from softgrid._node.functions import FunctionTable
 from softgrid._node.job_promises import JobPromises
@@ -15,7 +16,7 @@ from softgrid._node.jobs import JobRun, JobSpec
 from softgrid._node.logs import Logs
 from softgrid._node.promises import new_password
 from softgrid._node.reserving import Outcome, Reserving, was_held
-from softgrid._node.transfers import Transfers, TransferSpec
+from softgrid._node.transfers import Transfers
 from softgrid._node.workers import Workers, check_worker
 from softgrid._state.promise import check_password
 from softgrid._state.reservations import Wish, read_promises

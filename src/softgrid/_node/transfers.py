@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import THRESHOLD
 from softgrid._model.errors import BadArgument, NoRoute, PeerLost, SoftgridError, TimedOut
 from softgrid._model.names import node_id
+from softgrid._model.transfer import Failed, TransferSpec
 from softgrid._node.bridge import Bridge
 from softgrid._node.encoder import EncodedCall, Encoder, Kwargs, Prepared
 from softgrid._node.outgoing import Outgoing, Waiting
@@ -28,28 +29,6 @@ from softgrid._wire.calls import Failure, decode_result
 from softgrid._wire.framing import Body, Kind, Outbound, frame
 
 Way = Link | Bridge
-
-
-class TransferSpec(NamedTuple):
-    """What the caller of ``transfer`` asked for."""
-
-    transfer_kwargs: Any
-    receivers: Any
-    bounce: Any = None
-    collect: bool = False
-    timeout: Any = None
-    multiplier: Any = 9223372036854775807
-    allow_bridging: Any = True
-
-
-class Failed(Exception):
-    """One receiver's part of a transfer that failed: the error, and the kwargs to send it again."""
-
-    def __init__(self, name: str, error: BaseException, kwargs: Kwargs) -> None:
-        super().__init__(f"{name}: {error}")
-        self.name = name
-        self.error = error
-        self.kwargs = kwargs
 
 
 class Transfers:
