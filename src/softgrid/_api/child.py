@@ -23,10 +23,7 @@ _CLASSES: dict[str, type[Router | Manager | Worker]] = {
 
 def supervise(descriptor: int) -> None:
     """Be the supervisor of this machine for the process at the other end of *descriptor*."""
-    import cloudpickle  # noqa: F401  (loaded once here, so that no executor has to)
-
-    import softgrid._node.stores  # noqa: F401  (so is this)
-
+    _load_for_executors()
     os.setsid()
     root = socket.socket(fileno=descriptor)
     Supervisor(lambda *how: link_over_socket(root, *how), become_executor).run()
@@ -34,11 +31,19 @@ def supervise(descriptor: int) -> None:
 
 def supervise_from_afar(nonce: str) -> None:
     """Be the supervisor of this machine for a process on another one, over standard input and output."""
-    import cloudpickle  # noqa: F401
-
+    _load_for_executors()
     from softgrid._launch.far_side import supervise_for_owner
 
     supervise_for_owner(nonce, become_executor)
+
+
+def _load_for_executors() -> None:
+    """Load once what every executor needs, before the first one is forked."""
+    import cloudpickle  # noqa: F401
+
+    import softgrid._launch.homes
+    import softgrid._node.node
+    import softgrid._node.stores  # noqa: F401
 
 
 def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket.socket) -> NoReturn:
