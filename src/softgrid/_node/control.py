@@ -72,8 +72,10 @@ class Control:
         """Put one question to many, as ``ask_all`` does."""
         return self.ask_all([(name, message) for name in names], timeout)
 
-    def ask_and_wait(self, name: str, message: Message, timeout: float) -> Message:
-        """Put a question and block until it is answered; raises what went wrong."""
+    def ask_and_wait(
+        self, name: str, message: Message, timeout: float, meanwhile: Callable[[], object] = lambda: None
+    ) -> Message:
+        """Put a question and block until it is answered; raises what went wrong. *meanwhile* is done after asking."""
         waiter = Waiter()
         answers: list[Message | SoftgridError] = []
 
@@ -82,6 +84,7 @@ class Control:
             waiter.set()
 
         batch = self.ask(name, message, on_answer)
+        meanwhile()
         if not self._reactor.wait(waiter, timeout):
             self._inflight.drop(batch)
             raise TimedOut(f"no answer from {name} to '{message['op']}' within {timeout:g} s")

@@ -31,6 +31,7 @@ from softgrid._node.switch import Switch
 from softgrid._state.capacity import Capacity, Census, census_of
 from softgrid._state.tree import Tree
 from softgrid._wire.control import Message
+from softgrid._wire.values import load_pickler
 
 CAUSE_PATIENCE_S = 0.5
 LOOPBACK = "127.0.0.1"
@@ -102,7 +103,7 @@ class Launching:
         """Launch executors and block until each is on the grid or has failed; gives one result per item."""
         message = {"op": "launch", "items": items, "timeout": timeout, "retry": retry}
         try:
-            answer = self._control.ask_and_wait(self._tree.path[0], message, timeout + 5.0)
+            answer = self._control.ask_and_wait(self._tree.path[0], message, timeout + 5.0, load_pickler)
         except SoftgridError as error:
             return [_failed("ask the orchestrator", str(error)) for _ in items]
         results = answer.get("results")

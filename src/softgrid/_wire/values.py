@@ -83,15 +83,15 @@ def encode_value(value: object, what: str = "value") -> Parts:
 def _pickle(value: object, keep_in_band: Any, what: str) -> bytes:
     file = io.BytesIO()
     try:
-        _pickler()(file, 5, buffer_callback=keep_in_band).dump(value)
+        load_pickler()(file, 5, buffer_callback=keep_in_band).dump(value)
     except Exception as error:
         raise Unserializable(f"cannot serialise {find_culprit(value, what, error)}") from error
     return file.getvalue()
 
 
 @lru_cache(maxsize=1)
-def _pickler() -> Any:
-    """Give the class of picklers, in which byte code says of which version it is."""
+def load_pickler() -> Any:
+    """Give the class of picklers, in which byte code says of which version it is; 20 ms the first time."""
     from cloudpickle import Pickler
 
     reduce_code = Pickler.dispatch_table[CodeType]
