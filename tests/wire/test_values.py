@@ -16,12 +16,13 @@ from tests.harness.properties import PROPERTY
 from softgrid._model.errors import SoftgridError, Undecodable, Unserializable
 from softgrid._wire.framing import ALIGNMENT
 from softgrid._wire.values import (
+    FEW,
     IN_BAND_LIMIT,
-    are_atomic,
+    are_plain,
     decode_value,
-    encode_atom,
+    encode_plain,
     encode_value,
-    is_atomic,
+    is_plain,
 )
 
 ATOMS = (
@@ -50,36 +51,53 @@ def test_a_value_comes_back(value: Any, base: int) -> None:
 
 
 @PROPERTY
-@given(ATOMS)
-def test_an_atom_is_read_by_the_same_reader(value: Any) -> None:
-    assert is_atomic(value)
-    assert decode_value(encode_atom(value)) == value
-
-
-@pytest.mark.parametrize("value", [(), [], {}, set(), bytearray(), object(), int, np.int64(1)])
-def test_nothing_else_is_atomic(value: object) -> None:
-    assert not is_atomic(value)
-
-
-def test_a_subclass_of_an_atom_is_not_atomic() -> None:
-    class Text(str):
-        pass
-
-    assert not is_atomic(Text("x"))
+@given(ATOMS | st.lists(ATOMS, max_size=FEW) | st.lists(ATOMS, max_size=FEW).map(tuple))
+def test_what_is_plain_is_read_by_the_same_reader(value: Any) -> None:
+    assert is_plain(value)
+    back = decode_value(encode_plain(value))
+    assert back == value
+    assert type(back) is type(value)
 
 
 @pytest.mark.parametrize(
-    ("args", "kwargs", "atomic"),
+    "value", [{}, set(), bytearray(), object(), int, np.int64(1), [[]], (int,), [len], [0] * (FEW + 1)]
+)
+def test_nothing_else_is_plain(value: object) -> None:
+    assert not is_plain(value)
+
+
+def test_subclasses_are_not_plain() -> None:
+    class Text(str):
+        pass
+
+    class Texts(list):  # type: ignore[type-arg]
+        pass
+
+    assert not is_plain(Text("x"))
+    assert not is_plain([Text("x")])
+    assert not is_plain(Texts("x"))
+
+
+def test_what_holds_itself_is_not_plain() -> None:
+    value: list[Any] = []
+    value.append(value)
+    assert not is_plain(value)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "plain"),
     [
         ((), {}, True),
         ((1, "a", None), {"b": b"c"}, True),
-        ((1, [2]), {}, False),
+        ((1, [2]), {}, True),
+        ((1, [[2]]), {}, False),
+        ((1, len), {}, False),
         ((), {"a": 1, "b": {}}, False),
         ([1, 2], {}, True),
     ],
 )
-def test_arguments_are_atomic_when_all_of_them_are(args: Any, kwargs: Any, atomic: bool) -> None:
-    assert are_atomic(args, kwargs) is atomic
+def test_arguments_are_plain_when_all_of_them_are(args: Any, kwargs: Any, plain: bool) -> None:
+    assert are_plain(args, kwargs) is plain
 
 
 @PROPERTY

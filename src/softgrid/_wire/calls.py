@@ -2,7 +2,7 @@
 
     CALL    flags u16 | priority f64 | options size u32 | function size u32
             options (JSON) | function | padding | payload
-    RESULT  outcome u8, then  ATOM: payload   VALUE: padding | payload
+    RESULT  outcome u8, then  PLAIN: payload   VALUE: padding | payload
             RAISED, REFUSED: size u32 | account (JSON) | payload of the exception
 
 The payload of a call is the pair (args, kwargs). Options are what few calls have: where to bounce, to propagate, a
@@ -20,18 +20,18 @@ from softgrid._wire.control import Message, decode_control, encode_control
 from softgrid._wire.framing import ALIGNMENT, FROM_GUEST, Attached, Body, FromGuest, Outbound, Parts
 from softgrid._wire.functions import Function, PickledFunction, decode_function, encode_function
 from softgrid._wire.values import (
-    are_atomic,
+    are_plain,
     decode_value,
-    encode_atom,
+    encode_plain,
     encode_value,
-    is_atomic,
+    is_plain,
 )
 
 _CALL = struct.Struct(">HdII")
 _SIZE = struct.Struct(">I")
 
 RETURN, STORE, FIRST_ARGUMENT, NO_PRIORITY, CONTROL = 1, 2, 4, 8, 16
-ATOM, RAISED, REFUSED, VALUE = b"\x00", b"\x01", b"\x02", b"\x03".ljust(ALIGNMENT, b"\x00")
+PLAIN, RAISED, REFUSED, VALUE = b"\x00", b"\x01", b"\x02", b"\x03".ljust(ALIGNMENT, b"\x00")
 
 NO_OPTIONS: Message = {}
 
@@ -83,8 +83,8 @@ def encode_call(
 
 def encode_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Parts:
     """Give the payload of a call, which several calls may have in common; raises Unserializable."""
-    if are_atomic(args, kwargs):
-        return [encode_atom((args, kwargs))]
+    if are_plain(args, kwargs):
+        return [encode_plain((args, kwargs))]
     return encode_value((args, kwargs), "arguments")
 
 
@@ -136,9 +136,9 @@ def without_options(call: Call, *dropped: str, **changed: Any) -> Outbound:
 
 def encode_result(value: object) -> Outbound:
     """Make a RESULT that carries *value*; raises Unserializable. One that is a RESULT already stays as it is."""
-    if is_atomic(value):
-        payload = encode_atom(value)
-        return Outbound(ATOM + payload) if len(payload) <= SMALL else Outbound(VALUE, [payload])
+    if is_plain(value):
+        payload = encode_plain(value)
+        return Outbound(PLAIN + payload) if len(payload) <= SMALL else Outbound(VALUE, [payload])
     if type(value) is Outbound:
         return value
     return Outbound(VALUE, encode_value(value, "result"))
@@ -232,7 +232,7 @@ def decode_result(body: Body, loads: Callable[[Any, int], Any] = decode_value) -
     if isinstance(body, Attached):
         return loads(body.payload.view(), 0)
     outcome = bytes(body[:1])
-    if outcome == ATOM:
+    if outcome == PLAIN:
         return loads(body, 1)
     if outcome == VALUE[:1]:
         return loads(body, ALIGNMENT)

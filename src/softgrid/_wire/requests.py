@@ -15,7 +15,7 @@ from typing import Any
 from softgrid._model.errors import MalformedName, Undecodable
 from softgrid._model.names import NodeId, node_id, parse_name
 from softgrid._wire.framing import ALIGNMENT, Attached, Body, Outbound
-from softgrid._wire.values import decode_value, encode_atom, encode_value, is_atomic
+from softgrid._wire.values import decode_value, encode_plain, encode_value, is_plain
 
 _HEAD = struct.Struct(">16sQdIH")
 
@@ -34,9 +34,9 @@ VERDICT, QUIET = 1, 2
 
 def encode_payload(value: object, what: str) -> Outbound:
     """Give the payload of a letter, which the letters to many may share; raises Unserializable."""
-    if is_atomic(value):
-        atom = encode_atom(value)
-        return Outbound(atom) if len(atom) <= SMALL else Outbound(b"", [atom])
+    if is_plain(value):
+        payload = encode_plain(value)
+        return Outbound(payload) if len(payload) <= SMALL else Outbound(b"", [payload])
     parts = encode_value(value, what)
     return Outbound(bytes(parts[0])) if len(parts) == 1 and len(parts[0]) <= SMALL else Outbound(b"", parts)
 
