@@ -86,8 +86,10 @@ def section(workload: plan.Workload, runs: dict[str, list[Run]], options: argpar
 
 def draw(workload: plan.Workload, runs: dict[str, list[Run]], page_path: Path) -> None:
     """Put the figures of a workload that has a picture beside the page, and its picture where somebody can draw."""
+    if workload.picture is None:
+        return
     measured = [run.metrics["figures"] for run in runs.get(plan.SOFTGRID, []) if run.is_measured]
-    if workload.picture is None or not measured:
+    if not measured:
         return
     figures = growth.medians([[growth.Figures(**each) for each in run] for run in measured])
     path = page_path.with_name(workload.picture)

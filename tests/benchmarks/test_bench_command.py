@@ -151,6 +151,7 @@ def test_a_workload_with_a_picture_shows_it_and_its_figures_stand_beside_it(tmp_
 def test_without_figures_or_a_picture_nothing_is_drawn(tmp_path):
     command.draw(small(picture="growth.svg"), {"softgrid": [FAILED]}, tmp_path / "benchmarks.md")
     command.draw(small(), grown(), tmp_path / "benchmarks.md")
+    command.draw(small(), {"softgrid": [FIGURE]}, tmp_path / "benchmarks.md")
     assert list(tmp_path.iterdir()) == []
 
 
