@@ -1,7 +1,7 @@
 """What holds for a whole grid: its rules, and how its log is written.
 
 ``RULES`` is read when an executor is made and handed down to every executor that is launched; change it before
-making the Orchestrator. Each rule:
+making the Orchestrator. Each rule::
 
     machine_maximum_number_of_routers / _managers   None: no limit, or how many a machine may hold
     machine_maximum_number_of_workers               the same; -n stands for the number of cores minus n, at least 1
