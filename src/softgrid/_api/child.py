@@ -39,8 +39,6 @@ def supervise_from_afar(nonce: str) -> None:
 
 def _load_for_executors() -> None:
     """Load once what every executor needs, before the first one is forked."""
-    import cloudpickle  # noqa: F401
-
     import softgrid._launch.homes
     import softgrid._node.node
     import softgrid._node.stores  # noqa: F401

@@ -35,11 +35,12 @@ from softgrid._io.reactor import Reactor
 from softgrid._launch.homes import Homes, machine_home
 from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._wire.control import Message
+from softgrid._wire.values import load_pickler
 
 TAIL_LINES = 20
 OUTPUT_CHUNK = 65536
-SUBREAPER_AFTER_S = 0.02
-"""Asked for when the first launches are done: loading what it takes would delay them."""
+LOAD_AFTER_S = 0.02
+"""What the first executor can do without is loaded when it is forked: it would delay it."""
 
 OnClosed = Callable[[Link, str], None]
 OpenRoot = Callable[[Reactor, MessageReader, OnClosed], Link]
@@ -81,6 +82,7 @@ class Supervisor:
         self._homes = Homes("")
         self._starter_home = ""
         self._births = 0
+        self._has_pickler = False
         self._ends = self._is_starter_leaving = False
         self._root = open_root(self._reactor, self._reader, self._on_link_closed)
         self._signals = self._watch_signals()
@@ -142,7 +144,15 @@ class Supervisor:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         gc.collect()
         gc.freeze()
-        self._reactor.call_later(SUBREAPER_AFTER_S, become_subreaper)
+        self._reactor.call_later(LOAD_AFTER_S, become_subreaper)
+        self._reactor.call_later(LOAD_AFTER_S, self._load_pickler)
+
+    def _load_pickler(self) -> None:
+        """Have it here once for all executors but the first, which loads its own when a function comes."""
+        if not self._has_pickler:
+            self._has_pickler = True
+            load_pickler()
+            gc.freeze()
 
     def _on_link_closed(self, link: Link, reason: str) -> None:
         if link is self._root:
@@ -155,6 +165,8 @@ class Supervisor:
     # -- a child's life -------------------------------------------------------------------------------------------
 
     def _fork(self, asker: Link, token: int, spec: dict[str, Any], link_end: Descriptors) -> None:
+        if self._births:
+            self._load_pickler()
         self._births += 1
         spec["births"] = self._births
         home_parent = spec["kwargs"].get("temporaryDir")
