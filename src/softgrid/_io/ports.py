@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+from itertools import chain
 
 from softgrid._model.errors import BadArgument, PortTaken
 
@@ -25,10 +26,9 @@ def reserve_port(host: str, port: int, *, fetch: bool, listen: bool, first_try: 
     A socket that does not listen refuses connections and keeps the port for its owner. *first_try* is where the search
     begins when somebody knows that the ports before it are taken. Raises PortTaken.
     """
-    candidates = range(port, min(port + PORT_TRIES, 65536)) if fetch and port else [port]
-    if fetch and first_try is not None and first_try in candidates:
-        candidates = [*range(first_try, candidates[-1] + 1), *range(port, first_try)]
-    for candidate in candidates:
+    candidates = range(port, min(port + PORT_TRIES, 65536) if fetch and port else port + 1)
+    first = first_try if fetch and first_try is not None and first_try in candidates else port
+    for candidate in chain(range(first, candidates.stop), range(port, first)):
         bound = _bind(host, candidate, listen)
         if bound is not None:
             return bound

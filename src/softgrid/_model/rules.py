@@ -65,8 +65,14 @@ def _is_limit(value: object) -> bool:
     return value is None or (_is_maximum(value) and value >= 0)  # type: ignore[operator]
 
 
+_QUOTING = frozenset("'\"\\#")
+"""What makes a command line more than words; every executor checks the rules, and few have any of this in them."""
+
+
 def _is_command(value: object) -> bool:
     if isinstance(value, str):
+        if not _QUOTING & set(value):
+            return bool(value.split())
         try:
             import shlex
 
@@ -84,7 +90,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
         "None (no limit), a limit >= 0, or -n for the number of cores minus n",
     ),
     "positive": (lambda value: _is_number(value) and value > 0, "a finite number > 0"),
-    "mapping": (lambda value: isinstance(value, Mapping), "a dictionary"),
+    "mapping": (lambda value: type(value) is dict or isinstance(value, Mapping), "a dictionary"),
     "level": (lambda value: type(value) is int and 0 <= value <= 9, "an integer from 0 (off) to 9 (smallest)"),
     "text": (lambda value: isinstance(value, str), "a string"),
     "command": (_is_command, "a command line, or the list of its words"),
