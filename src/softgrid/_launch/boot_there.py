@@ -21,7 +21,7 @@ PYTHONS = ("python3", "python3.13", "python3.12", "python3.11", "python3.10", "p
 LENGTH_DIGITS = 8
 
 _COMMAND = (
-    "exec sh -c '"
+    "sh -c '"
     "echo $0 shell;"
     'for p in "$@";do '
     'command -v "$p" >/dev/null 2>&1||{ t="$t, $p: not found";continue;};'

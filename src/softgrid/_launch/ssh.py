@@ -48,6 +48,8 @@ _OPTIONS = (
     "ControlMaster=no",
     "RequestTTY=no",
 )
+_NO_QUESTIONS = {"SSH_ASKPASS_REQUIRE": "never"}
+"""No window asks either: BatchMode does not reach the clients that ssh itself starts for jump hosts."""
 _HOPELESS = {
     "Host key verification failed": "its key is not the one that is known, or none is: connect once by hand, or set "
     "the rule 'ssh_accept_new_hosts' for machines that were never seen",
@@ -100,7 +102,7 @@ class SshLine(SupervisorLine):
         words = ssh_command(address, options, command_there(self._nonce, executable))
         mine, theirs = socket.socketpair()
         try:
-            self._process = Process(words, {**os.environ, COOKIE: cookie}, stdio=theirs.fileno())
+            self._process = Process(words, {**os.environ, **_NO_QUESTIONS, COOKIE: cookie}, stdio=theirs.fileno())
         except (OSError, ValueError) as error:
             mine.close()
             raise LaunchFailed("start ssh", f"{words[0]}: {error}", is_final=True) from None
