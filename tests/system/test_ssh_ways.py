@@ -60,7 +60,7 @@ def home_of(grid: Grid, name: str) -> str:
 def test_every_way_to_write_an_address_gets_there(
     make_network: MakeNetwork, hosts: SshHosts, make_grid: MakeGrid
 ) -> None:
-    """Host, port, user and IP version come from the address, from ``machineUser`` or from the client's configuration."""
+    """Host, port, user and IP version come from the address, ``machineUser`` or the client's configuration."""
     network = make_network()
     if len(network.addresses) < 2:
         pytest.skip("this machine has no IPv6")
