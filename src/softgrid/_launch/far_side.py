@@ -13,6 +13,7 @@ from softgrid._io.channels import Carrier, link_over
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
+from softgrid._io.shared_texts import SharedTexts
 from softgrid._launch.boot_there import READY
 from softgrid._launch.keeper import start_keeper
 from softgrid._launch.messages import MessageReader
@@ -43,7 +44,7 @@ class FarSide:
         self._nonce = nonce
         self._reactor: Reactor
         self._carrier: Carrier
-        self._supervisor = Supervisor(self._open_root, run_child, self._open_end)
+        self._supervisor = Supervisor(self._open_root, run_child, self._open_end, SharedTexts.make())
 
     def serve(self) -> None:
         """Run until the owner is gone or says so."""
