@@ -20,6 +20,8 @@ import pytest
 from tests.system.grids import Traces
 from tests.system.watching import MARK, children_of, environment_of, parent_of, wait_until
 
+from softgrid._io.machine_id import VARIABLE
+
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/sbin"
 SSHD = shutil.which("sshd", path=_PATH)
 
@@ -174,6 +176,7 @@ class SshHost:
             "TMPDIR": self.tmp,
             "PATH": f"{self.bin}:/usr/bin:/bin" if python else str(self._shell_only()),
             MARK: traces.mark,
+            VARIABLE: f"{traces.mark} {name}",
         }
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -12,6 +12,7 @@ from time import monotonic
 from softgrid._io.channels import Carrier, link_over
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.link import Link
+from softgrid._io.machine_id import machine_id
 from softgrid._io.reactor import Reactor
 from softgrid._io.shared_texts import SharedTexts
 from softgrid._launch.boot_there import READY
@@ -52,7 +53,8 @@ class FarSide:
         self._supervisor.run()
 
     def _open_root(self, reactor: Reactor, reader: MessageReader, on_closed: OnClosed) -> Link:
-        said = f"{self._nonce} {READY} {json.dumps({'python': sys.version.split()[0]})}\n"
+        about = {"python": sys.version.split()[0], "machine": machine_id()}
+        said = f"{self._nonce} {READY} {json.dumps(about)}\n"
         read_fd, write_fd = os.dup(0), os.dup(1)
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)

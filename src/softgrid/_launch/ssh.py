@@ -9,6 +9,8 @@ The user's own configuration, keys and agent count. No prompt ever waits for an 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import socket
 from collections.abc import Sequence
@@ -21,7 +23,7 @@ from softgrid._io.link import Link
 from softgrid._io.process import Process
 from softgrid._io.reactor import Reactor, Timer, Waiter
 from softgrid._launch.boot_there import NONE, PYTHON, READY, SHELL, command_there, program_there, read_greeting
-from softgrid._launch.line import OnClosed, OnReadable, SupervisorLine
+from softgrid._launch.line import OnClosed, OnEvent, OnReadable, SupervisorLine
 from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._model.addresses import MachineAddress
 from softgrid._model.errors import LaunchFailed
@@ -97,6 +99,8 @@ class SshLine(SupervisorLine):
         self._nonce = os.urandom(16).hex()
         self._said = ""
         self._failure: Message | None = None
+        self._machine = ""
+        self._asking: list[int] = []
         self._channels = 0
         self._deadline: Timer | None = None
         words = ssh_command(address, options, command_there(self._nonce, executable))
@@ -126,6 +130,15 @@ class SshLine(SupervisorLine):
         self._channels += 1
         link = link_over(self._carrier.channel(self._channels), on_readable, on_closed)
         return link, {"channel": self._channels}, None
+
+    def identify(self, on_event: OnEvent) -> None:
+        """Tell who the machine is as soon as it has said so."""
+        if self._machine:
+            on_event({"op": "identified", "machine": self._machine})
+        else:
+            token = next(self._tokens)
+            self._listeners[token] = on_event
+            self._asking.append(token)
 
     # -- coming up ------------------------------------------------------------------------------------------------
 
@@ -162,12 +175,22 @@ class SshLine(SupervisorLine):
             self._greeter.send(program_there(self._nonce))
         elif word == READY:
             self._await_word(word, None)
+            self._identified(said)
             received = self._greeter.partial
             self._greeter.close("the channels begin")
             self._carrier.begin(received)
             self._beat()
         elif word == NONE:
             self._fail(f"{self._address} has no Python 3.10 or newer; tried: {said}", is_final=True)
+
+    def _identified(self, said: str) -> None:
+        """It says which machine it is; one that does not is told by its address."""
+        self._machine = str(self._address.host)
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            self._machine = str(json.loads(said)["machine"])
+        for token in self._asking:
+            self._listeners.pop(token)({"op": "identified", "machine": self._machine})
+        self._asking.clear()
 
     def _beat(self) -> None:
         if not self._carrier.closed:
