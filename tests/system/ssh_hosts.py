@@ -1,7 +1,7 @@
 """Machines for the tests that are reached over ssh only: a real sshd each, on a free loopback port, with its own host
 key, home, folder for temporary files, and a Python that has no packages.
 
-Used by the fixtures and tests of this folder; never by softgrid.
+Used by the fixtures and tests of this folder, and by benchmarks; never by softgrid.
 """
 
 from __future__ import annotations
@@ -13,17 +13,23 @@ import shutil
 import socket
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest import SkipTest
 
-import pytest
-from tests.system.grids import Traces
 from tests.system.watching import MARK, children_of, environment_of, parent_of, wait_until
 
 from softgrid._io.machine_id import VARIABLE
 
+if TYPE_CHECKING:
+    from tests.system.grids import Traces
+
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/sbin"
 SSHD = shutil.which("sshd", path=_PATH)
+
+
+_NUMBERS = count()
 
 
 def find_python(version: str) -> str:
@@ -34,7 +40,7 @@ def find_python(version: str) -> str:
         root = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
         found = next((str(path) for path in Path(root).glob(f"versions/{version}.*/bin/python")), "")
     if not found:
-        pytest.skip(f"this machine has no Python {version}")
+        raise SkipTest(f"this machine has no Python {version}")
     where = [shutil.which(found) or found, "-c", "import os,sys;print(os.path.realpath(sys.executable))"]
     return subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -66,7 +72,7 @@ class Namespace:
     def __init__(self, beside: Namespace | None = None, *, only_ssh: bool = True) -> None:
         tools = [shutil.which(tool, path=_PATH) for tool in ("ip", "nft")]
         if os.getuid() or None in tools:
-            pytest.skip("making networks takes root, iproute2 and nftables: the other tests go over loopback")
+            raise SkipTest("making networks takes root, iproute2 and nftables: the other tests go over loopback")
         self._only_ssh = only_ssh
         number = self._make()
         self._cable = f"sg{number}"
@@ -76,7 +82,7 @@ class Namespace:
         there = ("-n", self.name)
         here = ("-n", beside.name) if beside is not None else ()
         try:
-            self._ip(*here, "link", "add", self._cable, "type", "veth", "peer", "name", "far", "netns", self.name)
+            self._lay_cable(here, self._cable)
             self._ip(*there, "link", "set", "lo", "up")
             for where, device, address, address6 in (
                 (here, self._cable, near, near6),
@@ -88,12 +94,17 @@ class Namespace:
                     self._ip(*where, "addr", "add", f"{address6}/64", "dev", device, "nodad")
         except subprocess.CalledProcessError as error:
             self.close()
-            pytest.skip(f"networks cannot be made here: {error.stderr}")
+            raise SkipTest(f"networks cannot be made here: {error.stderr}") from None
+
+    def _lay_cable(self, here: tuple[str, ...], cable: str) -> None:
+        """Make a cable, one end called *cable*, the other in this network and called 'far'."""
+        self._ip(*here, "link", "add", cable, "type", "veth", "peer", "name", "far", "netns", self.name)
 
     def _make(self) -> int:
         """Make it, under a name that no other test has taken."""
         error = ""
-        for number in range(os.getpid(), os.getpid() + 64):
+        for _ in range(64):  # a cable may outlive its network for a moment, so that no number is used twice in a row
+            number = os.getpid() * 8 + next(_NUMBERS)
             self.name = f"softgrid{number % 16384}"
             try:
                 self._ip("netns", "add", self.name)
@@ -101,7 +112,7 @@ class Namespace:
                 error = failed.stderr
             else:
                 return number % 16384
-        pytest.skip(f"networks cannot be made here: {error}")
+        raise SkipTest(f"networks cannot be made here: {error}")
 
     @property
     def command(self) -> list[str]:
@@ -123,7 +134,7 @@ class Namespace:
             rules += f"{device} lo accept\ntcp {which} {port} accept\nip6 nexthdr icmpv6 accept\n}}\n"
         done = subprocess.run([*self.command, "nft", f"{rules}}}\n"], capture_output=True, text=True, check=False)
         if done.returncode:
-            pytest.skip(f"packets cannot be filtered here: {done.stderr}")
+            raise SkipTest(f"packets cannot be filtered here: {done.stderr}")
 
     def cut(self) -> None:
         """Pull the cable out."""
@@ -259,7 +270,9 @@ class SshHosts:
 
     def __init__(self, folder: Path, traces: Traces) -> None:
         if SSHD is None or shutil.which("ssh") is None:
-            pytest.skip("openssh-server and openssh-client are not on this machine: 'make test' as root installs them")
+            raise SkipTest(
+                "openssh-server and openssh-client are not on this machine: 'make test' as root installs them"
+            )
         self.folder = folder / f"ssh{len(list(folder.glob('ssh*')))}"
         self.folder.mkdir()
         self.traces = traces
