@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import socket
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -99,6 +100,7 @@ class SshLine(SupervisorLine):
         self._nonce = os.urandom(16).hex()
         self._said = ""
         self._failure: Message | None = None
+        self._program = b""
         self._machine = ""
         self._asking: list[int] = []
         self._channels = 0
@@ -120,6 +122,7 @@ class SshLine(SupervisorLine):
         self._greeter = Link(mine, reactor, self._on_greeting, self._on_greeter_closed)
         self._greeter.open()
         self._await_word("", CONNECT_S)
+        threading.Thread(target=self._make_program, name="softgrid-bundle", daemon=True).start()
 
     @property
     def step(self) -> str:
@@ -172,7 +175,7 @@ class SshLine(SupervisorLine):
             self._await_word(word, STEP_S)
         elif word == PYTHON:
             self._await_word(word, STEP_S)
-            self._greeter.send(program_there(self._nonce))
+            self._send_program()
         elif word == READY:
             self._await_word(word, None)
             self._identified(said)
@@ -182,6 +185,27 @@ class SshLine(SupervisorLine):
             self._beat()
         elif word == NONE:
             self._fail(f"{self._address} has no Python 3.10 or newer; tried: {said}", is_final=True)
+
+    def _make_program(self) -> None:
+        """Make what is sent there while ssh connects."""
+        try:
+            program, problem = program_there(self._nonce), ""
+        except Exception as error:
+            program, problem = b"", f"softgrid cannot be packed: {type(error).__name__}: {error}"
+        self._reactor.run_in_turn(lambda: self._on_program(program, problem))
+
+    def _on_program(self, program: bytes, problem: str) -> None:
+        self._program = program
+        if problem:
+            self._fail(problem, is_final=True)
+        else:
+            self._send_program()
+
+    def _send_program(self) -> None:
+        """Send it as soon as there is somebody who asks for it, and something to send."""
+        if self._said == PYTHON and self._program and not self._greeter.closed:
+            program, self._program = self._program, b""
+            self._greeter.send(program)
 
     def _identified(self, said: str) -> None:
         """It says which machine it is; one that does not is told by its address."""
