@@ -9,7 +9,8 @@ import socket
 import sys
 from time import monotonic
 
-from softgrid._io.channels import Carrier, link_over
+from softgrid._io.carrier import Carrier
+from softgrid._io.channel import link_over
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.link import Link
 from softgrid._io.machine_id import machine_id

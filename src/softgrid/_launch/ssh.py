@@ -17,7 +17,8 @@ import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from softgrid._io.channels import Carrier, link_over
+from softgrid._io.carrier import Carrier
+from softgrid._io.channel import link_over
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.lifeline import kill_group
 from softgrid._io.link import Link
