@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.system.grids import Grid, MakeGrid
 from tests.system.ssh_hosts import SshHosts
-from tests.system.watching import is_alive, pid_in, wait_until
+from tests.system.watching import COOKIE, is_alive, pid_in, wait_until
 
 from softgrid import Worker
 from softgrid._io import certificate
@@ -98,16 +98,19 @@ def test_no_secret_is_on_a_command_line_in_an_environment_on_a_disk_or_in_what_i
     _use_passwords(grid, manager, worker, said)
     _fail_in_all_ways(grid, worker, said)
     assert private_keys
+    wait_until(lambda: any(b"printed" in _read(str(path)) for path in log.iterdir()), what="it is logged to a file")
     watch.look()
 
     secrets = [secret.encode() for secret in (OWNERS, EXECUTORS, PROMISES, REQUESTS)]
     secrets += [*private_keys, (hosts.folder / "id").read_bytes().splitlines()[-2]]
     on_disk = {path: path.read_bytes() for path in _files(tmp_path) if path.name not in ("id", "host_key")}
-    assert any(path.parent == log for path in on_disk), "it is logged to a file"
+    assert any(path.parent == log for path in on_disk)
     opened = _opened_by({*far.executors(), *other.executors(), os.getpid()})
     printed = capfd.readouterr()
     said += [printed.out, printed.err, repr((grid.O, grid.O._node, grid.O._node.spec, grid.O.executorProperties))]
     assert "printed" in printed.out, "it is logged to the terminal"
+    environments = {text for (_, what), texts in watch.seen.items() if what == "environ" for text in texts}
+    assert any(COOKIE.encode() in text for text in environments), "processes of the grid were seen"
     for secret in secrets:
         assert [key for key, texts in watch.seen.items() if any(secret in text for text in texts)] == []
         assert [path for path, text in on_disk.items() if secret in text] == []
