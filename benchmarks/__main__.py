@@ -126,7 +126,7 @@ def _workloads(text: str) -> list[plan.Workload]:
 
 
 def _takers(text: str) -> set[str]:
-    accepted = {plan.SOFTGRID, *plan.PEERS, *plan.LIBRARIES}
+    accepted = {plan.SOFTGRID, *plan.PEERS, *plan.AFAR, *plan.LIBRARIES}
     if unknown := set(text.split(",")) - accepted:
         raise argparse.ArgumentTypeError(f"{sorted(unknown)}; accepted: {sorted(accepted)}")
     return set(text.split(","))

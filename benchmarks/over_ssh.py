@@ -1,44 +1,100 @@
-"""``python -m benchmarks.over_ssh HOST``: what softgrid costs over ssh, beside what ssh itself costs, in one run.
+"""What is measured on another machine: an sshd of its own on this one, with nothing but a bare Python, beside ssh.
 
-HOST is any machine that the given ssh reaches and that has nothing but a Python. Each round does everything once, so
-that both sides see the same load; a relation is the median of the relations of the rounds. Goals are the project's.
+Every taker measures ssh itself in the same process, in turns with what it measures, so that both see the same load; its
+relations are the medians of the relations of the turns.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import pickle
-import shlex
-import statistics
 import subprocess
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
-from softgrid import Orchestrator
+from tests.system.ssh_hosts import Namespace, SshHost, SshHosts
+
+from benchmarks.calls import Report
 
 MEBI = 1024 * 1024
-MANY = 16
+SIZE = 64 * MEBI
+TURNS, WARM_TURNS = 4, 1
+MORE = 16
 
 
-class Rounds:
-    """Figures of one measurement, round by round."""
+class _Run(NamedTuple):
+    """What the machines of tests want to know of their test."""
 
-    def __init__(self, title: str, unit: str, goal: str) -> None:
-        self.title, self.unit, self.goal = title, unit, goal
-        self.floors: list[float] = []
-        self.figures: list[float] = []
+    mark: str = "benchmark"
 
-    def row(self) -> str:
-        """One line of the table."""
-        figure = statistics.median(self.figures)
-        beside = ""
-        if self.floors:
-            pairs = zip(self.figures, self.floors, strict=True)
-            relation = statistics.median(figure / floor for figure, floor in pairs)
-            beside = f"{statistics.median(self.floors):,.3g} | {relation:.2f}"
-        return f"| {self.title} | {figure:,.3g} {self.unit} | {beside or ' | '} | {self.goal} |"
+
+class BareMachine:
+    """A machine that ssh reaches, and what ssh alone does there."""
+
+    name = "far"
+
+    def __init__(self, hosts: SshHosts, host: SshHost) -> None:
+        self.config = str(hosts.config)
+        self.identity = str(hosts.identity)
+        self.address, self.port = host.address, host.port
+        self.python = host.python
+
+    @property
+    def ssh(self) -> list[str]:
+        """The client, told of the machine."""
+        return ["ssh", "-F", self.config]
+
+    def _run(self, command: str) -> subprocess.Popen[bytes]:
+        words = [*self.ssh, "-o", "BatchMode=yes", self.name, command]
+        return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def log_in(self) -> None:
+        """Have a Python there do nothing."""
+        assert self._run("python3 -c 1").communicate() == (b"", None)
+
+    def send(self, data: Any) -> float:
+        """Seconds until a process there has read *data*."""
+        process = self._run("echo up; cat >/dev/null; echo there")
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        start = perf_counter()
+        process.stdin.write(data)
+        process.stdin.close()
+        process.stdout.readline()
+        taken_s = perf_counter() - start
+        process.wait()
+        return taken_s
+
+    def fetch(self, size: int) -> float:
+        """Seconds until so much has come from a process there."""
+        process = self._run(f"echo up; read go; exec head -c {size} /dev/zero")
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        start = perf_counter()
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+        while size > 0:
+            size -= len(process.stdout.read(min(size, MEBI)))
+        taken_s = perf_counter() - start
+        process.communicate()
+        return taken_s
+
+
+@contextmanager
+def bare_machine(network: Namespace | None = None) -> Iterator[BareMachine]:
+    """A machine on loopback, or in a network of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        hosts = SshHosts(Path(folder), _Run())
+        try:
+            yield BareMachine(hosts, hosts.make(BareMachine.name, namespace=network))
+        finally:
+            hosts.close()
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -48,85 +104,56 @@ def timed(work: Callable[[], Any]) -> float:
     return perf_counter() - start
 
 
-class OverSsh:
-    """One machine, reached by both."""
-
-    def __init__(self, ssh: list[str], host: str, size: int) -> None:
-        self._ssh, self._host, self._size = ssh, host, size
-        self._data = pickle.PickleBuffer(bytearray(os.urandom(MEBI)) * (size // MEBI))
-
-    def _run(self, command: str) -> subprocess.Popen[bytes]:
-        words = [*self._ssh, "-o", "BatchMode=yes", self._host, command]
-        return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def login(self) -> float:
-        """Seconds for a Python that does nothing."""
-        return timed(lambda: self._run("python3 -c 1").communicate())
-
-    def cat_there(self) -> float:
-        """Bytes a second into a process there."""
-        process = self._run("echo up; cat >/dev/null")
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdout.readline()
-        return self._size / timed(lambda: process.communicate(self._data.raw()))
-
-    def cat_back(self) -> float:
-        """Bytes a second out of a process there."""
-        process = self._run(f"read go; exec head -c {self._size} /dev/zero")
-        return self._size / timed(lambda: process.communicate(b"go\n"))
-
-    def round(self, first: Rounds, more: Rounds, there: Rounds, back: Rounds) -> None:
-        """Do everything once."""
-        first.floors.append(self.login())
-        rules = {"ssh_command": self._ssh, "machine_maximum_number_of_workers": None}
-        grid = Orchestrator(rules=rules, logKwargs={"logToStdout": False})
-        try:
-            workers: list[str] = []
-            call = grid.get_transfer_template("lambda: 1")
-
-            def launch(count: int) -> None:
-                statuses, good, bad = grid.launch_worker([self._host] * count, timeout=60)
-                assert not bad, statuses
-                workers[:] = [each["gridUniqueName"] for each in good]
-                assert grid.transfer(call, workers, collect=True) == [1] * count
-
-            first.figures.append(timed(lambda: launch(1)))
-            worker = workers[0]
-            more.figures.append(timed(lambda: launch(MANY)))
-            send = grid.get_transfer_template("lambda data: memoryview(data).nbytes", (self._data,))
-            there.floors.append(self.cat_there())
-            there.figures.append(self._size / timed(lambda: grid.transfer(send, worker, collect=True)))
-            fetch = grid.get_transfer_template(
-                "lambda size: __import__('pickle').PickleBuffer(bytearray(size))", (self._size,)
-            )
-            back.floors.append(self.cat_back())
-            back.figures.append(self._size / timed(lambda: grid.transfer(fetch, worker, collect=True)))
-        finally:
-            grid.disconnect(kill=False)
+def report_first(
+    report: Report, machine: BareMachine, first: Callable[[], Any], more: Callable[[int], Any] | None = None
+) -> None:
+    """Time *first*, from nothing to a first result there, and *more*, which adds so many workers and calls each."""
+    floors = [timed(machine.log_in) for _ in range(2)]
+    first_s = timed(first)
+    floors.append(timed(machine.log_in))
+    metrics = {"first_s": first_s, "first_x": first_s / median(floors)}
+    if more is not None:
+        metrics["more_s"] = timed(lambda: more(MORE))
+    report(metrics)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.over_ssh", description=__doc__)
-    parser.add_argument("host")
-    parser.add_argument("--ssh", default="ssh", help="the command of the client, e.g. 'ssh -F my_config'")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--mebibytes", type=int, default=128)
-    options = parser.parse_args(argv)
-    rounds = (
-        Rounds("first result of a fresh machine, beside `ssh host python3 -c 1`", "s", "<= 1.5 s, <= 3 x"),
-        Rounds(f"{MANY} more workers there, with a result of each", "s", "<= 0.3 s"),
-        Rounds("bulk there, beside `ssh host 'cat >/dev/null'`", "B/s", ">= 0.8 x"),
-        Rounds("bulk back, beside `ssh host head`", "B/s", ""),
-    )
-    machine = OverSsh(shlex.split(options.ssh), options.host, options.mebibytes * MEBI)
-    for _ in range(options.repeats):
-        machine.round(*rounds)
-    print("| | softgrid | ssh | x | goal |\n| - | - | - | - | - |")
-    for each in rounds:
-        print(each.row())
+def report_bulk(
+    report: Report,
+    send: Callable[[Any], int],
+    fetch: Callable[[int], int],
+    send_floor: Callable[[Any], float],
+    fetch_floor: Callable[[int], float],
+    size: int = SIZE,
+    **more: float,
+) -> None:
+    """Time *send* and *fetch*, which give how much arrived, in turns with their floors, which give seconds."""
+    data = bytearray(os.urandom(MEBI)) * (size // MEBI)
+    there, back = _Turns(), _Turns()
+    for turn in range(-WARM_TURNS, TURNS):
+        for figures, floor, work in (
+            (there, lambda: send_floor(data), lambda: send(data)),
+            (back, lambda: fetch_floor(size), lambda: fetch(size)),
+        ):
+            floor_s = floor()
+            arrived: list[int] = []
+            taken_s = timed(lambda work=work, arrived=arrived: arrived.append(work()))
+            if arrived != [size]:
+                raise RuntimeError(f"{arrived} of {size} bytes arrived")
+            if turn >= 0:
+                figures.add(size / taken_s, floor_s / taken_s)
+    report({**there.metrics("there"), **back.metrics("back"), **more})
 
 
-if __name__ == "__main__":
-    main()
+class _Turns:
+    """Speeds of one direction."""
+
+    def __init__(self) -> None:
+        self._speeds: list[float] = []
+        self._relations: list[float] = []
+
+    def add(self, speed: float, relation: float) -> None:
+        self._speeds.append(speed)
+        self._relations.append(relation)
+
+    def metrics(self, name: str) -> dict[str, float]:
+        return {f"{name}_mb_s": median(self._speeds) / 1e6, f"{name}_x": median(self._relations)}

@@ -15,6 +15,8 @@ FLOOR = "floor"
 SOFTGRID = "softgrid"
 ONE_CORE = "-one-core"
 PEERS = ("futures", "managers", "mpi4py", "ray", "dask", "ipyparallel")
+AFAR = ("mitogen", "execnet", "dask")
+"""Peers over ssh."""
 LIBRARIES = ("pandas",)
 """Peers of what is no grid."""
 
@@ -87,6 +89,15 @@ def _growth_metrics(key: str, title: str, unit: str) -> tuple[Metric, ...]:
     return (
         Metric(key, f"{title}, per executor at 1000", unit, beside="value"),
         Metric(f"{key}_exponent", f"{title}, total", "exponent", Goal(1.05), beside="value"),
+    )
+
+
+def _far_bulk_metrics(unit: str, bound: float) -> tuple[Metric, ...]:
+    return (
+        Metric("there_x", "there", unit, Goal(bound, at_most=False), beside="value"),
+        Metric("back_x", "back", unit, Goal(bound, at_most=False), beside="value"),
+        Metric("there_mb_s", "there", "MB/s", beside="value"),
+        Metric("back_mb_s", "back", "MB/s", beside="value"),
     )
 
 
@@ -183,6 +194,52 @@ WORKLOADS: tuple[Workload, ...] = (
         _EVERYBODY,
         deadline_s=90,
         warm_rounds=1,
+    ),
+    Workload(
+        "ssh_first",
+        "From nothing to the first result of a bare machine over ssh, and 16 workers more there",
+        "The machine is an sshd on loopback whose account has a Python without packages; each repeat has a new one. "
+        "*First*: from before the grid is made; set against `ssh host python3 -c 1` in the same process. *16 more*: "
+        "until each has answered a call; mitogen and execnet start them by way of the first. Dask's workers run in a "
+        "Python in which dask is installed.",
+        (
+            Metric("first_s", "first", "s", Goal(1.5), beside="value"),
+            Metric("first_x", "first", "x ssh python3 -c 1", Goal(3), beside="value"),
+            Metric("more_s", "16 more", "s", Goal(0.3), beside="value"),
+        ),
+        (SOFTGRID, *AFAR),
+        deadline_s=90,
+    ),
+    Workload(
+        "ssh_bulk",
+        "64 MiB to a process over ssh, and back",
+        "Such a machine. Set against `ssh host 'cat >/dev/null'` and `ssh host head` in the same process, in turns: 4 "
+        "after 1 that warms both. Dask's data does not go over ssh but beside it, in plain text.",
+        _far_bulk_metrics("x ssh", 0.8),
+        (SOFTGRID, *AFAR),
+        deadline_s=90,
+    ),
+    Workload(
+        "tls_bulk",
+        "64 MiB to a worker that joined by hand, and back",
+        "Set against two processes that talk TLS 1.3 over one loopback connection in plain Python, in turns.",
+        _far_bulk_metrics("x TLS pair", 0.8),
+        (SOFTGRID,),
+        deadline_s=90,
+    ),
+    Workload(
+        "weak_link",
+        "A machine behind a weak link: 20 ms to and fro, 1 % of the packets lost, 50 Mbit/s",
+        "A machine as above in a network of its own, behind a pair of TUN devices and a process that delays and drops "
+        "packets. 4 MiB there and back against ssh alone, in turns; a no-op call against the time in which a TCP "
+        "connection stands, which is one round trip.",
+        (
+            Metric("call_x", "call", "x round trip", Goal(1.2), beside="value"),
+            Metric("call_ms", "call", "ms", beside="value"),
+            *_far_bulk_metrics("x ssh", 0.9),
+        ),
+        (SOFTGRID,),
+        deadline_s=120,
     ),
     Workload(
         "tables",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from benchmarks.calls import (
     noop,
     p50_us,
 )
+from benchmarks.over_ssh import BareMachine, bare_machine, report_bulk, report_first
 from benchmarks.peers._importing import time_import
 from benchmarks.procfs import memory_and_idle, pss_mib_of_this_run
 
@@ -116,3 +118,45 @@ def metg(report: Report) -> None:
             return last
 
         report(stencil.metg(run))
+
+
+@contextmanager
+def cluster_over_ssh(machine: BareMachine) -> Iterator[Client]:
+    """A scheduler and a worker there, in a Python that has dask: this one."""
+    from distributed import SSHCluster
+
+    options = {"port": machine.port, "client_keys": [machine.identity], "known_hosts": None}
+    with (
+        SSHCluster(
+            [machine.address] * 2,
+            connect_options=options,
+            worker_options={"nthreads": 1},
+            scheduler_options={"port": 0, "dashboard": False},
+            remote_python=sys.executable,
+        ) as afar,
+        Client(afar) as client,
+    ):
+        client.wait_for_workers(1)
+        yield client
+
+
+def ssh_first(report: Report) -> None:
+    """Two connections; what runs there is installed there."""
+    with bare_machine() as machine:
+        entered = cluster_over_ssh(machine)
+        try:
+            report_first(report, machine, lambda: entered.__enter__().submit(int, 1).result())
+        finally:
+            entered.__exit__(None, None, None)
+
+
+def ssh_bulk(report: Report) -> None:
+    """Its data goes past ssh, in plain text."""
+    with bare_machine() as machine, cluster_over_ssh(machine) as client:
+        report_bulk(
+            report,
+            lambda data: client.submit(len, client.scatter(bytes(data), hash=False, direct=True), pure=False).result(),
+            lambda size: len(client.submit(bytes, size, pure=False).result()),
+            machine.send,
+            machine.fetch,
+        )

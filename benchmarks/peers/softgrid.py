@@ -20,6 +20,7 @@ from benchmarks.calls import (
     times_us,
 )
 from benchmarks.peers._importing import time_import
+from benchmarks.peers._softgrid_afar import ssh_bulk, ssh_first, tls_bulk, weak_link
 from benchmarks.procfs import memory_and_idle, pss_mib_of_this_run
 from benchmarks.tables import CHUNK, NAMES, TYPES, time_table
 from softgrid import Globals, Orchestrator
@@ -30,6 +31,8 @@ LAUNCH_TIMEOUT_S = 60
 EXECUTORS = 1 + ROUTERS + MANAGERS + WORKERS
 BLOCK, REQUEST_BLOCKS = 100, 40
 PASSWORD = "benchmark"
+
+__all__ = ["ssh_bulk", "ssh_first", "tls_bulk", "weak_link"]
 
 importing = time_import("import softgrid")
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from tests.harness.sockets import a_reactor, turn_until, turn_until_idle
 
-from softgrid._io.channels import BEAT, DATA, GRANT, HEADER, SEGMENT, WINDOW, Carrier, link_over
+from softgrid._io.carrier import BEAT, DATA, GRANT, HEADER, SEGMENT, Carrier
+from softgrid._io.channel import WINDOW, link_over
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
 from softgrid._launch.relay import Relay

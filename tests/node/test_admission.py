@@ -52,6 +52,7 @@ class Host:
         self.switch.deliver[Kind.CONTROL] = self.control.on_control
         self.said: list[tuple[str, str]] = []
         self.places: list[tuple[Any, ...]] = []
+        self.machines: list[str] = []
         self.full: Refused | None = None
         self.rules = Rules(rules)
         self.membership = Membership(
@@ -78,13 +79,17 @@ class Host:
 
     # what stands for launching, transfers and logs
 
-    def take_place(self, address: str, role: str, cores: int) -> None:
+    def take(self, address: str, role: str, cores: int) -> int:
         if self.full is not None:
             raise self.full
         self.places.append((address, role, cores))
+        return id(self.places[-1])
 
-    def give_back_place(self, address: str, role: str) -> None:
-        self.places.remove(next(place for place in self.places if place[:2] == (address, role)))
+    def settle(self, ticket: int, machine: str) -> None:
+        self.machines.append(machine)
+
+    def give_back(self, ticket: int) -> None:
+        self.places.remove(next(place for place in self.places if id(place) == ticket))
 
     def on_gone(self, targets: set[int], cause_of: Any) -> None:
         return
@@ -215,7 +220,7 @@ def test_a_door_further_down_asks_the_orchestrator_and_announces_who_came() -> N
     host.introduces(link)
     question = host.switch.take_one(Kind.CONTROL)
     assert question.destination == node_id(TOP)
-    assert question.message == {"op": "admit", "name": STRANGER, "cores": 4}
+    assert question.message == {"op": "admit", "name": STRANGER, "cores": 4, "machine": None}
     assert link.take_messages() == []
     answer = encode_control({"op": "answer", "rules": {"timeout_long": 7}, "tolerance_s": 5.0})
     host.control.on_control(None, node_id(TOP), question.message_id, answer)
@@ -260,7 +265,7 @@ def asks(host: Host, name: str = STRANGER, **more: Any) -> dict[str, Any]:
 def test_a_place_is_kept_until_the_one_who_was_let_in_is_announced() -> None:
     host = Host()
     assert asks(host) == {"op": "answer", "rules": for_guests(host), "tolerance_s": 9.0}
-    assert host.places == [(ADDRESS, "worker", 4)]
+    assert (host.places, host.machines) == ([(ADDRESS, "worker", 4)], [])
     link = host.tree.find(R).hop  # type: ignore[union-attr]
     member = host.tree.join(STRANGER, (TOP, R), link, cores=4, now_utc=0.0)
     host.membership.on_member(member)  # type: ignore[arg-type]
@@ -282,6 +287,12 @@ def test_places_of_others_are_left_alone() -> None:
     asks(host)
     host.membership.on_member(host.tree.find(A1))  # type: ignore[arg-type]
     assert len(host.places) == 1
+
+
+def test_who_comes_says_which_machine_it_is_on() -> None:
+    host = Host()
+    asks(host, machine="m")
+    assert host.machines == ["m"]
 
 
 @pytest.mark.parametrize("change", [{"name": 7}, {"cores": "many"}, {"name": "x"}, {"cores": None}])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.harness.nodes import FakeReactor
+from tests.harness.nodes import FakeLink, FakeReactor
 
+from softgrid._io.shared_texts import SharedTexts, digest_of
 from softgrid._model.errors import PeerLost, TimedOut
+from softgrid._model.names import parse_name
 from softgrid._node.modules import KEPT_BYTES, Modules
 from softgrid._store.found_modules import NOWHERE, FoundModule
 
@@ -30,9 +34,16 @@ class FakeControl:
         return self.reply
 
 
+class FakeMember:
+    def __init__(self, name: str, *, is_here: bool = False) -> None:
+        self.parsed = parse_name(name)
+        self.hop = FakeLink(name, passes_descriptors=is_here)
+
+
 class FakeTree:
     def __init__(self, upgrid: str | None) -> None:
         self.upgrid = upgrid
+        self.members: dict[int, FakeMember] = {}
 
 
 class Having:
@@ -43,7 +54,8 @@ class Having:
         self.found: dict[str, Any] = {}
         self.looked_for: list[str] = []
         self.answers: list[Any] = []
-        parts: Any = (FakeTree(upgrid), self.control, self.reactor)
+        self.tree = FakeTree(upgrid)
+        parts: Any = (self.tree, self.control, self.reactor)
         self.modules = Modules(*parts, self._on_bug, self._find)
 
     def _find(self, name: str) -> FoundModule:
@@ -58,12 +70,16 @@ class Having:
     def _on_bug(error: BaseException) -> None:
         raise error
 
-    def asks(self, name: str) -> None:
-        self.control.methods["module"]({"op": "module", "name": name}, 7, self.answers.append)
+    def asks(self, name: str, source: int = 7, **more: bool) -> Any:
+        self.control.methods["module"]({"op": "module", "name": name, **more}, source, self.answers.append)
         assert self.modules._finding.drain(5)
+        return self.answers[-1] if self.answers else None
 
 
 TEXT = FoundModule("x = 1", "/a.py", False)
+DIGEST = digest_of(b"x = 1").hex()
+TOLD = {**TEXT._asdict(), "digest": DIGEST}
+SHARED = {**TOLD, "source": None, "is_shared": True}
 
 
 def test_the_orchestrator_looks_for_a_module_once() -> None:
@@ -71,7 +87,7 @@ def test_the_orchestrator_looks_for_a_module_once() -> None:
     top.found["a"] = TEXT
     top.asks("a")
     top.asks("a")
-    assert top.answers == [TEXT._asdict()] * 2
+    assert top.answers == [TOLD] * 2
     assert top.looked_for == ["a"]
     assert top.control.asked == []
 
@@ -136,3 +152,98 @@ def test_an_import_in_a_callback_asks_nobody() -> None:
     worker.reactor.in_callback = True
     assert worker.modules._fetch("a") is None
     assert worker.control.asked == []
+
+
+# -- once for each machine -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def top() -> Having:
+    """The orchestrator, with two executors on one other machine, one on a third, and one at home."""
+    made = Having(None)
+    made.found["a"] = TEXT
+    for number, name in enumerate(
+        ("worker|W@far[1]:1", "worker|W@far[2]:2", "worker|W@other[3]:3", "worker|W@me[4]:4")
+    ):
+        made.tree.members[number] = FakeMember(name, is_here=number == 3)
+    return made
+
+
+@pytest.fixture
+def texts() -> Iterator[SharedTexts]:
+    made = SharedTexts.make()
+    assert made is not None
+    yield made
+    os.close(made.descriptor)
+
+
+def test_what_one_executor_of_a_machine_was_sent_is_not_sent_to_the_others(top: Having) -> None:
+    assert top.asks("a", 0, shares=True) == TOLD
+    assert top.asks("a", 1, shares=True) == SHARED
+    assert top.asks("a", 2, shares=True) == TOLD
+
+
+def test_who_asks_for_the_whole_or_shares_nothing_is_sent_it(top: Having) -> None:
+    for number, more in ((0, {"shares": True}), (1, {}), (1, {"shares": True, "whole": True}), (3, {"shares": True})):
+        assert top.asks("a", number, **more) == TOLD
+
+
+def test_an_edited_module_is_another_one(top: Having) -> None:
+    """Its hash is, and so it is sent again, to a machine that has the old one."""
+    top.asks("a", 0, shares=True)
+    top.modules._kept.clear()
+    top.found["a"] = TEXT._replace(source="x = 2")
+    assert top.asks("a", 1, shares=True)["source"] == "x = 2"
+
+
+def test_an_import_takes_what_the_machine_has(texts: SharedTexts) -> None:
+    worker = Having("up")
+    worker.modules.share(texts)
+    texts.add(b"x = 1")
+    worker.control.reply = SHARED
+    assert worker.modules._fetch("a") == TEXT
+    assert [message for _, message, _ in worker.control.asked] == [{"op": "module", "name": "a", "shares": True}]
+
+
+@pytest.mark.parametrize("digest", [DIGEST, "odd", None, 5])
+def test_an_import_that_does_not_find_it_there_asks_for_the_whole_once(texts: SharedTexts, digest: Any) -> None:
+    worker = Having("up")
+    worker.modules.share(texts)
+    worker.control.reply = {**SHARED, "digest": digest}
+    found = worker.modules._fetch("a")
+    assert found is not None
+    assert "is not" in found.problem
+    assert [message.get("whole") for _, message, _ in worker.control.asked] == [None, True]
+
+
+def test_what_an_executor_was_sent_is_there_for_the_others_of_its_machine(texts: SharedTexts) -> None:
+    worker = Having("up")
+    worker.modules.share(texts)
+    worker.control.reply = TOLD
+    assert worker.modules._fetch("a") == TEXT
+    assert texts.get(digest_of(b"x = 1")) == b"x = 1"
+
+
+def test_who_passes_on_takes_what_the_machine_has_or_asks_for_the_whole(texts: SharedTexts) -> None:
+    relay = Having("up")
+    relay.modules.share(texts)
+    relay.asks("a")
+    relay.control.asked[0][2](SHARED)
+    assert relay.answers == []
+    assert relay.control.asked[1][1]["whole"]
+    relay.control.asked[1][2](TOLD)
+    assert relay.answers == [TOLD]
+    relay.asks("b")
+    relay.control.asked[2][2](SHARED)
+    assert relay.answers[1]["source"] == "x = 1"
+    assert len(relay.control.asked) == 3
+
+
+def test_who_is_told_twice_of_what_is_not_there_gives_up(texts: SharedTexts) -> None:
+    relay = Having("up")
+    relay.modules.share(texts)
+    relay.asks("a")
+    relay.control.asked[0][2](SHARED)
+    relay.control.asked[1][2](SHARED)
+    assert "is not" in relay.answers[0]["problem"]
+    assert len(relay.control.asked) == 2

@@ -11,6 +11,7 @@ from softgrid._model.errors import Refused
 from softgrid._model.names import GridName, parse_name
 from softgrid._model.rules import Rules
 from softgrid._state.capacity import Capacity, census_of, check_rules_fit, remaining
+from softgrid._state.machine_names import MachineNames
 
 THERE = "10.0.0.2"
 WORKERS = "machine_maximum_number_of_workers"
@@ -76,6 +77,14 @@ def test_other_machines_and_other_roles_do_not_count() -> None:
     capacity.reserve(THERE, "worker", census_of([]), Rules({WORKERS: 1}), 8)
     capacity.reserve(HERE, "manager", census_of([]), Rules(), 8)
     reserve(capacity, [*members(9, address=THERE), *members(9, "manager")], 1)
+
+
+def test_executors_of_a_machine_count_together_whatever_it_is_called() -> None:
+    names = MachineNames()
+    names.learn(HERE, "m")
+    names.learn(THERE, "m")
+    census = census_of([*members(1), *members(2, address=THERE), *members(4, address="other")], names)
+    assert census == {(HERE, "worker"): 3, ("other", "worker"): 4}
 
 
 def test_the_rules_of_the_machine_decide() -> None:

@@ -104,3 +104,25 @@ def test_finders_of_the_user_are_asked(monkeypatch: pytest.MonkeyPatch, project:
 
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder(), object()])
     assert find_module("fm_thing").source == "x = 9"
+
+
+def test_a_loader_that_tells_no_source_has_read_it_from_the_file(
+    monkeypatch: pytest.MonkeyPatch, project: Path
+) -> None:
+    """As that of pytest, so that a test of the user's can have its own functions run elsewhere."""
+    from importlib.util import spec_from_file_location
+
+    (project / "fm_rewritten.txt").write_bytes("# coding: latin-1\nx = 'é'".encode("latin-1"))
+
+    class Loader:
+        def exec_module(self, module: Any) -> None:
+            raise AssertionError
+
+    class Finder:
+        def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+            where = project / ("fm_rewritten.txt" if name == "fm_rewritten" else "nowhere.txt")
+            return spec_from_file_location(name, where, loader=Loader())  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sys, "meta_path", [Finder()])
+    assert "'é'" in str(find_module("fm_rewritten").source)
+    assert "cannot be read" in find_module("fm_absent").problem

@@ -112,7 +112,9 @@ def test_a_python_that_is_too_old_is_named_and_the_next_one_tried(hosts: SshHost
     far = hosts.make("far", None)
     os.symlink(find_python("3.8"), far.bin / "python3")
     grid = make_grid(workers=0, rules=hosts.rules)
-    assert "python3: (3, 8)" in refusal(grid, "far")
+    said = refusal(grid, "far")
+    assert "has no Python 3.10 or newer" in said
+    assert "python3: (3, 8)" in said
     os.symlink(find_python("3.12"), far.bin / "python3.12")
     statuses, successful, _ = grid.O.launch_worker("far", timeout=30)
     assert successful, statuses
@@ -178,6 +180,19 @@ def test_a_full_or_read_only_disk_does_not_matter(hosts: SshHosts, make_grid: Ma
         for each in (far.home, far.tmp):
             subprocess.run(["chattr", "-i", str(each)], capture_output=True, check=False)
             each.chmod(0o700)
+
+
+def test_what_cannot_be_packed_is_told(hosts: SshHosts, make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    from softgrid._launch import ssh
+
+    def fail(nonce: str) -> bytes:
+        raise OSError("the disk is gone")
+
+    far = hosts.make("far")
+    monkeypatch.setattr(ssh, "program_there", fail)
+    grid = make_grid(workers=0, rules=hosts.rules)
+    assert "softgrid cannot be packed: OSError: the disk is gone" in refusal(grid, "far")
+    assert far.executors() == []
 
 
 def test_a_client_that_is_not_there(make_grid: MakeGrid) -> None:

@@ -87,6 +87,30 @@ def test_an_edited_module_is_the_new_one_in_the_next_run(hosts: SshHosts, make_g
         grid.O.disconnect(kill=False)
 
 
+def test_a_module_crosses_the_connection_once_for_all_executors_of_a_machine(
+    hosts: SshHosts, make_grid: MakeGrid, project: Path
+) -> None:
+    """Also where they stand side by side directly below; on another machine it has to arrive once more."""
+    far, _ = hosts.make("far"), hosts.make("other")
+    (project / "sg_large.py").write_text("VALUE = 5\n" + "# a long tale\n" * 30_000)
+    grid = make_grid(workers=0, rules=hosts.rules)
+    one, two, there = workers_on(grid, "far", 2) + workers_on(grid, "other")
+    _, ((manager),), _ = grid.O.launch_manager("far", timeout=30)
+    below = workers_on(grid, "far", upgridUniqueName=manager["gridUniqueName"])[0]
+
+    def cost_at(worker: str) -> int:
+        member = grid.O._node.tree.find(worker)
+        before = member.hop.bytes_sent
+        assert grid.one("lambda: __import__('sg_large').VALUE", to=worker) == 5
+        return int(member.hop.bytes_sent) - before
+
+    assert cost_at(one) > 400_000
+    assert cost_at(two) < 10_000
+    assert cost_at(below) < 10_000
+    assert cost_at(there) > 400_000
+    assert far.files() == []
+
+
 def test_what_is_nowhere_or_compiled_says_so(hosts: SshHosts, make_grid: MakeGrid, project: Path) -> None:
     hosts.make("far")
     grid = make_grid(workers=0, rules=hosts.rules)

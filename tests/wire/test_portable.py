@@ -123,3 +123,12 @@ def test_byte_code_inside_a_value_says_of_which_version_it_is() -> None:
     assert function(1) == 2
     assert isinstance(source_of((lambda: 0).__code__).text, str)
     assert isinstance(function, types.FunctionType)
+
+
+def test_what_python_keeps_of_something_else_under_the_same_name_is_no_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.13 keeps the text of ``python -c`` as that of '<string>', which is also what exec calls its code."""
+    monkeypatch.setitem(linecache.cache, "<string>", (20, None, ["import sys\n", "x = 1\n"], "<string>"))
+    typed: dict[str, Any] = {}
+    exec("def f():\n    return 1", typed)
+    with pytest.raises(Unserializable, match=r"function f .*is not there as source"):
+        source_of(typed["f"].__code__)

@@ -76,6 +76,8 @@ def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket
 
     node.execution.after_run = node.logs.before_record = flush_printed
     if spec["path"] is None and node.rules.for_machine(spec["address"])["fetch_modules"]:
+        if spec["texts"] is not None:
+            node.modules.share(spec["texts"])
         node.modules.serve_imports()
     os.register_at_fork(after_in_child=node.abandon)  # a fork of user code is not this executor
     _name_process(spec["role"])

@@ -70,7 +70,7 @@ class MachineManagement(GridBase):
           1. status (Collections.SoftgridStatus): success, or failure with the reason; the old rules hold on then
         """
         new = self._node.rules.for_machine_set(address, _checked(rules))
-        check_rules_fit(address, self._names(), new.for_machine(address), self._cores_of(address))
+        check_rules_fit(address, self._names_at(address), new.for_machine(address), self._cores_of(address))
         self._node.rules = new
         return SoftgridStatus(True, message=f"rules of machine {address} are set")
 
@@ -97,13 +97,11 @@ class MachineManagement(GridBase):
         >>> orchestrator.get_remaining_executors_allowed(orchestrator.address)['number_of_managers']
         1
         """
-        return remaining(address, self._names(), self._node.rules, self._cores_of(address))
+        return remaining(address, self._names_at(address), self._node.rules, self._cores_of(address))
 
-    def _names(self) -> list[GridName]:
-        return [
-            self._node.grid_name,
-            *(member.parsed for member in self._node.tree.below()),
-        ]
+    def _names_at(self, address: str) -> list[GridName]:
+        names = [self._node.grid_name, *(member.parsed for member in self._node.tree.below())]
+        return self._node.launching.places.on_machine_of(address, names)
 
     def _cores_of(self, address: str) -> int:
         known = machine_table(self._node).get(address)

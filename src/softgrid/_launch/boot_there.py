@@ -21,11 +21,11 @@ PYTHONS = ("python3", "python3.13", "python3.12", "python3.11", "python3.10", "p
 LENGTH_DIGITS = 8
 
 _COMMAND = (
-    "exec sh -c '"
+    "sh -c '"
     "echo $0 shell;"
     'for p in "$@";do '
     'command -v "$p" >/dev/null 2>&1||{ t="$t, $p: not found";continue;};'
-    'v=$("$p" -c "import sys;print(sys.version_info[:2])" </dev/null 2>&1|tail -n 1);'
+    'v=$("$p" -S -c "import sys;print(sys.version_info[:2])" </dev/null 2>&1|tail -n 1);'
     'case $v in "(3, 1"?")")SOFTGRID_GRID=$0 exec "$p" -c '
     '"import sys;sys.path[:]=filter(None,sys.path);i=sys.stdin.buffer;'
     'print(*sys.argv[1:],sys.implementation.cache_tag,flush=True);exec(i.read(int(i.read(8))))" $0 python;;esac;'

@@ -9,10 +9,13 @@ import socket
 import sys
 from time import monotonic
 
-from softgrid._io.channels import Carrier, link_over
+from softgrid._io.carrier import Carrier
+from softgrid._io.channel import link_over
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.link import Link
+from softgrid._io.machine_id import machine_id
 from softgrid._io.reactor import Reactor
+from softgrid._io.shared_texts import SharedTexts
 from softgrid._launch.boot_there import READY
 from softgrid._launch.keeper import start_keeper
 from softgrid._launch.messages import MessageReader
@@ -43,7 +46,7 @@ class FarSide:
         self._nonce = nonce
         self._reactor: Reactor
         self._carrier: Carrier
-        self._supervisor = Supervisor(self._open_root, run_child, self._open_end)
+        self._supervisor = Supervisor(self._open_root, run_child, self._open_end, SharedTexts.make())
 
     def serve(self) -> None:
         """Run until the owner is gone or says so."""
@@ -51,7 +54,8 @@ class FarSide:
         self._supervisor.run()
 
     def _open_root(self, reactor: Reactor, reader: MessageReader, on_closed: OnClosed) -> Link:
-        said = f"{self._nonce} {READY} {json.dumps({'python': sys.version.split()[0]})}\n"
+        about = {"python": sys.version.split()[0], "machine": machine_id()}
+        said = f"{self._nonce} {READY} {json.dumps(about)}\n"
         read_fd, write_fd = os.dup(0), os.dup(1)
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)

@@ -51,6 +51,10 @@ class SupervisorLine:
         """Give a link to a new executor, and what tells the supervisor of its other end."""
         raise NotImplementedError
 
+    def identify(self, on_event: OnEvent) -> None:
+        """Have *on_event* told once who the machine is: {op: identified, machine}; or why it does not say."""
+        raise NotImplementedError
+
     def settle(self, on_settled: Callable[[], None]) -> None:
         """Ask that all output of the executors forked for this one is passed on; what was is here by then."""
         token = next(self._tokens)

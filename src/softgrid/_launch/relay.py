@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 
-from softgrid._io.channels import Channel, takes_more
+from softgrid._io.channel import Channel, takes_more
 from softgrid._io.poller import READ, WRITE
 from softgrid._io.reactor import Reactor
 

@@ -9,19 +9,23 @@ The user's own configuration, keys and agent count. No prompt ever waits for an 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import socket
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from softgrid._io.channels import Carrier, link_over
+from softgrid._io.carrier import Carrier
+from softgrid._io.channel import link_over
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.lifeline import kill_group
 from softgrid._io.link import Link
 from softgrid._io.process import Process
 from softgrid._io.reactor import Reactor, Timer, Waiter
 from softgrid._launch.boot_there import NONE, PYTHON, READY, SHELL, command_there, program_there, read_greeting
-from softgrid._launch.line import OnClosed, OnReadable, SupervisorLine
+from softgrid._launch.line import OnClosed, OnEvent, OnReadable, SupervisorLine
 from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._model.addresses import MachineAddress
 from softgrid._model.errors import LaunchFailed
@@ -48,6 +52,8 @@ _OPTIONS = (
     "ControlMaster=no",
     "RequestTTY=no",
 )
+_NO_QUESTIONS = {"SSH_ASKPASS_REQUIRE": "never"}
+"""No window asks either: BatchMode does not reach the clients that ssh itself starts for jump hosts."""
 _HOPELESS = {
     "Host key verification failed": "its key is not the one that is known, or none is: connect once by hand, or set "
     "the rule 'ssh_accept_new_hosts' for machines that were never seen",
@@ -95,12 +101,15 @@ class SshLine(SupervisorLine):
         self._nonce = os.urandom(16).hex()
         self._said = ""
         self._failure: Message | None = None
+        self._program = b""
+        self._machine = ""
+        self._asking: list[int] = []
         self._channels = 0
         self._deadline: Timer | None = None
         words = ssh_command(address, options, command_there(self._nonce, executable))
         mine, theirs = socket.socketpair()
         try:
-            self._process = Process(words, {**os.environ, COOKIE: cookie}, stdio=theirs.fileno())
+            self._process = Process(words, {**os.environ, **_NO_QUESTIONS, COOKIE: cookie}, stdio=theirs.fileno())
         except (OSError, ValueError) as error:
             mine.close()
             raise LaunchFailed("start ssh", f"{words[0]}: {error}", is_final=True) from None
@@ -114,6 +123,7 @@ class SshLine(SupervisorLine):
         self._greeter = Link(mine, reactor, self._on_greeting, self._on_greeter_closed)
         self._greeter.open()
         self._await_word("", CONNECT_S)
+        threading.Thread(target=self._make_program, name="softgrid-bundle", daemon=True).start()
 
     @property
     def step(self) -> str:
@@ -124,6 +134,15 @@ class SshLine(SupervisorLine):
         self._channels += 1
         link = link_over(self._carrier.channel(self._channels), on_readable, on_closed)
         return link, {"channel": self._channels}, None
+
+    def identify(self, on_event: OnEvent) -> None:
+        """Tell who the machine is as soon as it has said so."""
+        if self._machine:
+            on_event({"op": "identified", "machine": self._machine})
+        else:
+            token = next(self._tokens)
+            self._listeners[token] = on_event
+            self._asking.append(token)
 
     # -- coming up ------------------------------------------------------------------------------------------------
 
@@ -157,15 +176,46 @@ class SshLine(SupervisorLine):
             self._await_word(word, STEP_S)
         elif word == PYTHON:
             self._await_word(word, STEP_S)
-            self._greeter.send(program_there(self._nonce))
+            self._send_program()
         elif word == READY:
             self._await_word(word, None)
+            self._identified(said)
             received = self._greeter.partial
             self._greeter.close("the channels begin")
             self._carrier.begin(received)
             self._beat()
         elif word == NONE:
             self._fail(f"{self._address} has no Python 3.10 or newer; tried: {said}", is_final=True)
+
+    def _make_program(self) -> None:
+        """Make what is sent there while ssh connects."""
+        try:
+            program, problem = program_there(self._nonce), ""
+        except Exception as error:
+            program, problem = b"", f"softgrid cannot be packed: {type(error).__name__}: {error}"
+        self._reactor.run_in_turn(lambda: self._on_program(program, problem))
+
+    def _on_program(self, program: bytes, problem: str) -> None:
+        self._program = program
+        if problem:
+            self._fail(problem, is_final=True)
+        else:
+            self._send_program()
+
+    def _send_program(self) -> None:
+        """Send it as soon as there is somebody who asks for it, and something to send."""
+        if self._said == PYTHON and self._program and not self._greeter.closed:
+            program, self._program = self._program, b""
+            self._greeter.send(program)
+
+    def _identified(self, said: str) -> None:
+        """It says which machine it is; one that does not is told by its address."""
+        self._machine = str(self._address.host)
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            self._machine = str(json.loads(said)["machine"])
+        for token in self._asking:
+            self._listeners.pop(token)({"op": "identified", "machine": self._machine})
+        self._asking.clear()
 
     def _beat(self) -> None:
         if not self._carrier.closed:

@@ -32,6 +32,7 @@ from softgrid._io.lifeline import (
 )
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
+from softgrid._io.shared_texts import SharedTexts
 from softgrid._launch.homes import Homes, machine_home
 from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._wire.control import Message
@@ -71,9 +72,16 @@ class Child:
 class Supervisor:
     """Owns the processes of one grid on one machine."""
 
-    def __init__(self, open_root: OpenRoot, run_child: RunChild, open_end: OpenEnd | None = None) -> None:
+    def __init__(
+        self,
+        open_root: OpenRoot,
+        run_child: RunChild,
+        open_end: OpenEnd | None = None,
+        texts: SharedTexts | None = None,
+    ) -> None:
         self._run_child = run_child
         self._open_end = open_end
+        self._texts = texts
         self._reactor = Reactor(may_spin=False)
         self._reader = MessageReader(self._on_message)
         self._children: dict[int, Child] = {}
@@ -212,7 +220,9 @@ class Supervisor:
             os.dup2(output, 1, inheritable=True)
             os.dup2(output, 2, inheritable=True)
             self._reactor.abandon()
-            close_all_but({0, 1, 2, link_end, channel.fileno(), lifeline})
+            texts = set() if self._texts is None else {self._texts.descriptor}
+            close_all_but({0, 1, 2, link_end, channel.fileno(), lifeline, *texts})
+            spec["texts"] = self._texts
             hold_on_to(lifeline)
             gc.enable()
             self._run_child(spec, socket.socket(fileno=link_end), channel)

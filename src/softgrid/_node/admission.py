@@ -1,7 +1,7 @@
 """Executors that join by hand: let in at the door of their upgrid, when the orchestrator has agreed.
 
 guest → upgrid          TLS and the proof of the password (``_node.doorway``), then join {name, cores, password, key}
-upgrid → orchestrator   admit {name, cores}           it knows all rules and all machines
+upgrid → orchestrator   admit {name, cores, machine}  it knows all rules and all machines
 back                    {rules, tolerance_s}, or why not
 upgrid → guest          welcome {path, rules, tolerance_s}, or turned_away {reason}
 
@@ -17,12 +17,12 @@ from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Timer
 from softgrid._model.errors import Refused, SoftgridError
 from softgrid._model.names import NodeId, node_id, parse_name
-from softgrid._model.roles import LAUNCHABLE, Role
+from softgrid._model.roles import LAUNCHABLE
 from softgrid._model.rules import TRUST_RULE, Rules
 from softgrid._node.control import Answer, Control
-from softgrid._node.launching import Launching
 from softgrid._node.logs import Logs
 from softgrid._node.membership import Membership, Tell
+from softgrid._node.places import Places
 from softgrid._state.tree import Member, Tree
 from softgrid._wire.control import Message, field
 
@@ -38,8 +38,7 @@ FAREWELL_S = 1.0
 class _Place(NamedTuple):
     """A place on a machine, kept for somebody who was admitted and is not there yet."""
 
-    address: str
-    role: Role
+    ticket: int
     expiry: Timer
 
 
@@ -51,7 +50,7 @@ class Admission:
         tree: Tree[Link],
         control: Control,
         membership: Membership,
-        launching: Launching,
+        places: Places,
         logs: Logs,
         reactor: Reactor,
         rules: Callable[[], Rules],
@@ -61,7 +60,7 @@ class Admission:
         self._tree = tree
         self._control = control
         self._membership = membership
-        self._launching = launching
+        self._grid_places = places
         self._logs = logs
         self._reactor = reactor
         self._rules = rules
@@ -106,7 +105,7 @@ class Admission:
                 link.tolerate(answer["tolerance_s"])
                 tell(None, {key: answer[key] for key in ("rules", "tolerance_s")})
 
-        question = {"op": "admit", "name": name, "cores": message["cores"]}
+        question = {"op": "admit", "name": name, "cores": message["cores"], "machine": message.get("machine")}
         self._control.ask(self._tree.path[0], question, on_answer)
 
     # -- deciding (the orchestrator) ------------------------------------------------------------------------------
@@ -120,9 +119,11 @@ class Admission:
             raise Refused(f"an {name.role} joins nobody")
         if who in self._tree.members or who in self._places:
             raise Refused(f"{name} is on the grid already; give it another name, or another port")
-        self._launching.take_place(name.address, name.role, field(message, "cores", int))
+        ticket = self._grid_places.take(name.address, name.role, field(message, "cores", int))
+        if isinstance(message.get("machine"), str):
+            self._grid_places.settle(ticket, message["machine"])
         expiry = self._reactor.call_later(JOIN_S, lambda: self._give_back(who))
-        self._places[who] = _Place(name.address, name.role, expiry)
+        self._places[who] = _Place(ticket, expiry)
         answer({"rules": self._rules_for_guests(), "tolerance_s": self._tolerance_s})
 
     def _rules_for_guests(self) -> Message:
@@ -137,4 +138,4 @@ class Admission:
         place = self._places.pop(who, None)
         if place is not None:
             place.expiry.cancel()
-            self._launching.give_back_place(place.address, place.role)
+            self._grid_places.give_back(place.ticket)

@@ -3,6 +3,7 @@ upgrid.
 
 asker → orchestrator launch {items, timeout, retry} the orchestrator reserves a place for each item, or refuses it
 orchestrator → upgrid spawn {items, timeout, retry} the upgrid forks through its supervisor and sees each one join
+upgrid → orchestrator place {ticket, machine} which machine an address that nobody knew stands for; it may have no place
 back {results: [{name} or {step, reason, tail}]}, one per item, in their order
 """
 
@@ -13,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from softgrid._io.link import Link
+from softgrid._io.machine_id import machine_id
 from softgrid._io.ports import is_local
 from softgrid._io.process import cause_of_death, signal_name
 from softgrid._io.reactor import Reactor, Timer, Waiter
@@ -21,16 +23,16 @@ from softgrid._launch.local import LocalLine
 from softgrid._model.addresses import parse_address
 from softgrid._model.errors import LaunchFailed, Refused, SoftgridError
 from softgrid._model.names import NodeId, node_id, parse_name
-from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
 from softgrid._node.control import Answer, Control
 from softgrid._node.logs import Logs
 from softgrid._node.machines import Machines
 from softgrid._node.membership import Membership
+from softgrid._node.places import Places
 from softgrid._node.switch import Switch
-from softgrid._state.capacity import Capacity, Census, census_of
+from softgrid._state.capacity import Census
 from softgrid._state.tree import Tree
-from softgrid._wire.control import Message
+from softgrid._wire.control import Message, field
 from softgrid._wire.values import load_pickler
 
 CAUSE_PATIENCE_S = 0.5
@@ -85,8 +87,8 @@ class Launching:
         self._address = address
         self._bind_host = bind_host
         self._cores = cores
+        self.places = Places(tree, rules, address, machine_id())
         self._machines = Machines(reactor, rules, address, home, line)
-        self._capacity = Capacity()
         self._children: dict[str, Spawn] = {}
         self.is_at_home = True
         """Whether this is the machine of whoever asks for launches, whose paths mean something here: it is not once the
@@ -95,6 +97,7 @@ class Launching:
         control.methods["launch"] = self._on_launch
         control.guest_methods["launch"] = self._on_guest_launch
         control.methods["spawn"] = self._on_spawn
+        control.methods["place"] = control.guest_methods["place"] = self._on_place
         membership.cause_of = self._cause_of
 
     # -- asking ---------------------------------------------------------------------------------------------------
@@ -119,15 +122,15 @@ class Launching:
     def _on_launch(self, message: Message, source: int, answer: Answer) -> None:
         items, results = message["items"], [None] * len(message["items"])
         gathered = _Gathered(results, answer)
-        census = self._census()
+        census = self.places.census()
         groups: dict[str, list[tuple[int, Message]]] = {}
         for index, item in enumerate(items):
             try:
-                self._reserve(item, census)
+                place = self._reserve(item, census)
             except LaunchFailed as error:
                 gathered.put(index, _failed(error.step, error.reason))
             else:
-                groups.setdefault(item["upgrid"], []).append((index, item))
+                groups.setdefault(item["upgrid"], []).append((index, {**item, **place}))
         for upgrid, members in groups.items():
             self._ask_to_spawn(upgrid, members, message, gathered)
 
@@ -140,31 +143,19 @@ class Launching:
                 raise Refused(f"an executor that joined by hand launches below itself only, not below {item['upgrid']}")
         self._on_launch(message, source, answer)
 
-    def _reserve(self, item: Message, census: Census) -> None:
-        upgrid, role = item["upgrid"], item["role"]
+    def _reserve(self, item: Message, census: Census) -> Message:
+        """Take a place for an executor; gives its ticket, and whether to ask again when the machine is known."""
         try:
-            self._tree.check_reachable(upgrid)
-            self._take_place(self._machine_of(item), role, self._cores, census)
+            self._tree.check_reachable(item["upgrid"])
+            address = self._machine_of(item)
+            ticket = self.places.take(address, item["role"], self._cores, census, node_id(item["upgrid"]))
         except SoftgridError as error:
             raise LaunchFailed("rules", str(error), is_final=True) from None
+        return {"ticket": ticket, "is_known": self.places.knows(address)}
 
-    def take_place(self, address: str, role: Role, cores: int) -> None:
-        """Take a place on a machine for an executor that is about to come; *cores*: as far as nobody there has said.
-
-        Raises Refused. The place is to be given back when the executor has come, or is known not to come.
-        """
-        self._take_place(address, role, cores, self._census())
-
-    def _take_place(self, address: str, role: Role, cores: int, census: Census) -> None:
-        known = next((m.cores for m in self._tree.below() if m.parsed.address == address), cores)
-        self._capacity.reserve(address, role, census, self._rules(), known)
-
-    def _census(self) -> Census:
-        return census_of([parse_name(self._tree.name), *(member.parsed for member in self._tree.below())])
-
-    def give_back_place(self, address: str, role: Role) -> None:
-        """Give back a place that was taken."""
-        self._capacity.release(address, role)
+    def _on_place(self, message: Message, source: int, answer: Answer) -> None:
+        self.places.settle(field(message, "ticket", int), field(message, "machine", str), source)
+        answer({})
 
     def _machine_of(self, item: Message) -> str:
         upgrid_address = parse_name(item["upgrid"]).address
@@ -178,7 +169,7 @@ class Launching:
     ) -> None:
         def on_answer(answer: Message | SoftgridError) -> None:
             for place, (index, item) in enumerate(members):
-                self.give_back_place(self._machine_of(item), item["role"])
+                self.places.give_back(item["ticket"])
                 if isinstance(answer, SoftgridError):
                     gathered.put(index, _failed("ask the upgrid", str(answer)))
                     continue
@@ -213,7 +204,31 @@ class Launching:
             step, reason = (error.step, error.reason) if isinstance(error, LaunchFailed) else ("rules", str(error))
             self._settle(spawn, _failed(step, reason))
             return
-        is_here = isinstance(line, LocalLine)
+        spawn.line = line
+        if isinstance(line, LocalLine) or item.get("is_known") is True:
+            self._fork(spawn, address, line)
+        else:
+            line.identify(lambda event: self._on_identified(spawn, address, line, event))
+
+    def _on_identified(self, spawn: Spawn, address: str, line: SupervisorLine, event: Message) -> None:
+        """The other machine has said who it is, or will not say anything any more."""
+        if event["op"] == "orphaned":
+            self._fail(spawn, line.step, event["cause"])
+        if event["op"] != "identified":
+            self._on_event(spawn, event)
+            return
+
+        def on_answer(answer: Message | SoftgridError) -> None:
+            if isinstance(answer, SoftgridError):
+                self._fail(spawn, "rules", str(answer), is_final=True)
+            elif not spawn.is_settled:
+                self._fork(spawn, address, line)
+
+        place = {"op": "place", "ticket": spawn.item["ticket"], "machine": event["machine"]}
+        self._control.ask(self._tree.path[0], place, on_answer)
+
+    def _fork(self, spawn: Spawn, address: str, line: SupervisorLine) -> None:
+        item, is_here = spawn.item, isinstance(line, LocalLine)
         spec = {
             "role": item["role"],
             "kwargs": item["kwargs"],
@@ -224,7 +239,6 @@ class Launching:
             "passes_descriptors": is_here,
             "rules": self._rules().as_dict(),
         }
-        spawn.line = line
         link = line.fork(
             spec,
             self._switch.on_readable,

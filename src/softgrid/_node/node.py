@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softgrid._io.link import Link
+from softgrid._io.machine_id import machine_id
 from softgrid._io.ports import reserve_port
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import SegmentPool, segment_limit
@@ -201,7 +202,7 @@ class Node:
             self.tree,
             self.control,
             self.membership,
-            self.launching,
+            self.launching.places,
             self.logs,
             self.reactor,
             lambda: self.rules,
@@ -324,7 +325,12 @@ class Node:
         self._joining.connect(address, port, password, timeout, introduction)
 
     def _introduction(self) -> Message:
-        about = {"name": self.name, "cores": self.cores, "allows_udf": self.execution.allows_udf}
+        about = {
+            "name": self.name,
+            "cores": self.cores,
+            "machine": machine_id(),
+            "allows_udf": self.execution.allows_udf,
+        }
         return {**about, "password": self.spec.password}
 
     def _adopt_rules(self, given: Message) -> None:

@@ -10,14 +10,17 @@ from softgrid._model.errors import Refused
 from softgrid._model.names import GridName
 from softgrid._model.roles import LAUNCHABLE, Role
 from softgrid._model.rules import Rules
+from softgrid._state.machine_names import MachineNames
 
 Census = Counter[tuple[str, Role]]
 """How many executors of each role each machine holds."""
 
 
-def census_of(members: Iterable[GridName]) -> Census:
-    """Count executors by address and role."""
-    return Counter((member.address, member.role) for member in members)
+def census_of(members: Iterable[GridName], names: MachineNames | None = None) -> Census:
+    """Count executors by address and role; with *names*, by the first name of their machine."""
+    if names is None:
+        return Counter((member.address, member.role) for member in members)
+    return Counter((names.first_name(member.address), member.role) for member in members)
 
 
 class Capacity:

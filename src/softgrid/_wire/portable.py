@@ -71,8 +71,9 @@ def source_of(code: types.CodeType) -> _Source:
     import linecache
 
     lines = linecache.getlines(code.co_filename)
+    absent = f"{_label(code)} is not there as source (was it typed in, or made by exec?): {_REMEDY}"
     if not lines:
-        raise Unserializable(f"{_label(code)} is not there as source (was it typed in, or made by exec?): {_REMEDY}")
+        raise Unserializable(absent)
     whole = "".join(lines)
     try:
         tree = ast.parse(whole)
@@ -84,6 +85,8 @@ def source_of(code: types.CodeType) -> _Source:
         source = _wrapped(ast.get_source_segment(whole, node, padded=True) or "", code, owner)
         if _gives(source, code):
             return source
+    if code.co_filename.startswith("<"):  # what Python keeps under that name may be of something else
+        raise Unserializable(absent)
     raise Unserializable(f"{_label(code)} is not what stands in its file now: {_REMEDY}")
 
 

@@ -1,0 +1,94 @@
+"""Places on machines, as the orchestrator gives them: one for each executor that is about to come.
+
+A place is taken before anybody connects, on the machine of that address. Which machine it is may turn out only then:
+when it is one that is known by another name already, the place has to be one of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import NamedTuple
+
+from softgrid._io.link import Link
+from softgrid._model.errors import Refused
+from softgrid._model.names import GridName, parse_name
+from softgrid._model.roles import Role
+from softgrid._model.rules import Rules
+from softgrid._state.capacity import Capacity, Census, census_of
+from softgrid._state.machine_names import MachineNames
+from softgrid._state.tree import Tree
+
+
+class Place(NamedTuple):
+    """A place that was taken; *counted_at* is the name of the machine by which its places are counted."""
+
+    address: str
+    counted_at: str
+    role: Role
+    cores: int
+    performer: int
+    """Who may say which machine it is on."""
+
+
+class Places:
+    """Who may come where."""
+
+    def __init__(self, tree: Tree[Link], rules: Callable[[], Rules], address: str, machine: str) -> None:
+        self._tree = tree
+        self._rules = rules
+        self._capacity = Capacity()
+        self._names = MachineNames()
+        self._names.learn(address, machine)
+        self._taken: dict[int, Place] = {}
+        self._tickets = count(1)
+
+    def knows(self, address: str) -> bool:
+        """Whether it is known which machine is at that address."""
+        return self._names.knows(address)
+
+    def census(self) -> Census:
+        """Count the executors of each machine."""
+        return census_of([parse_name(self._tree.name), *(member.parsed for member in self._tree.below())], self._names)
+
+    def on_machine_of(self, address: str, names: list[GridName]) -> list[GridName]:
+        """Give those of *names* on the machine at *address*, as if all of them called it that."""
+        first = self._names.first_name(address)
+        return [name._replace(address=address) for name in names if self._names.first_name(name.address) == first]
+
+    def take(self, address: str, role: Role, cores: int, census: Census | None = None, performer: int = 0) -> int:
+        """Take a place, to be given back when the executor has come or is known not to come; gives its ticket.
+
+        *cores*: of the machine, as far as nobody there has said. Raises Refused.
+        """
+        ticket = next(self._tickets)
+        census = self.census() if census is None else census
+        self._taken[ticket] = self._reserve(Place(address, address, role, cores, performer), census)
+        return ticket
+
+    def settle(self, ticket: int, machine: str, performer: int = 0) -> None:
+        """The machine at the address of a place is that one; raises Refused, and then the place is given back."""
+        place = self._taken.get(ticket)
+        if place is None or place.performer != performer:
+            raise Refused("there is no place that is kept for this launch")
+        self._names.learn(place.address, machine)
+        if self._names.first_name(place.address) != place.counted_at:
+            self.give_back(ticket)
+            self._taken[ticket] = self._reserve(place, self.census())
+
+    def give_back(self, ticket: int) -> None:
+        """Give back a place; one that was given back already is no harm."""
+        place = self._taken.pop(ticket, None)
+        if place is not None:
+            self._capacity.release(place.counted_at, place.role)
+
+    def _reserve(self, place: Place, census: Census) -> Place:
+        address, counted_at = place.address, self._names.first_name(place.address)
+        cores = next((member.cores for member in self._tree.below() if member.parsed.address == address), place.cores)
+        try:
+            self._capacity.reserve(counted_at, place.role, census, self._rules().for_machine(address), cores)
+        except Refused as error:
+            if counted_at == address:
+                raise
+            raise Refused(f"{address} is another name of {counted_at}: {error}") from None
+        return place._replace(counted_at=counted_at)
