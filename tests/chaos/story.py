@@ -56,7 +56,11 @@ class Story:
             f"launch {role}",
             LAUNCH_S,
             lambda: self.O.launch_executor(
-                [self.O.address] * count, role, upgridUniqueName=upgrid, timeout=LAUNCH_S, executorKwargs=executor_kwargs
+                [self.O.address] * count,
+                role,
+                upgridUniqueName=upgrid,
+                timeout=LAUNCH_S,
+                executorKwargs=executor_kwargs,
             ),
         )
 

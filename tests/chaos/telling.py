@@ -67,7 +67,9 @@ def check_steps(told: Told) -> float:
     assert open_steps == 0 or (was_killed and open_steps == 1), f"never answered: {begun[len(ended) :]}"
     assert [line["step"] for line in begun[: len(ended)]] == [line["step"] for line in ended]
     late = [line["took_s"] - line["deadline_s"] for line in ended]
-    assert max(late, default=0.0) <= 2 * LATE_S, [line for line in ended if line["took_s"] > line["deadline_s"] + LATE_S]
+    assert max(late, default=0.0) <= 2 * LATE_S, [
+        line for line in ended if line["took_s"] > line["deadline_s"] + LATE_S
+    ]
     told.ledger.check_at_most_once()
     return max(late, default=0.0)
 
