@@ -19,6 +19,7 @@ from softgrid._io.link import Link
 from softgrid._io.reactor import Waiter
 from softgrid._model.names import node_id
 from softgrid._node.switch import Switch
+from softgrid._wire.compression import compressed_frames
 from softgrid._wire.control import encode_control
 from softgrid._wire.framing import (
     COMPRESSED,
@@ -212,12 +213,13 @@ class Mutator:
 
     def __init__(self, recording: Recording, victim: str, seed: int) -> None:
         self._random = random.Random(seed)
-        ids = {node_id(recording.router): node_id(victim), node_id(recording.top): node_id(victim)}
+        me = node_id(victim)
+        ids = {node_id(recording.router): me, node_id(recording.top): me}
         self._from = {
-            "above": [_readdressed(each, {node_id(recording.router): node_id(victim)}) for each in recording.from_above],
+            "above": [_readdressed(each, {node_id(recording.router): me}) for each in recording.from_above],
             "below": [
                 *(_readdressed(each, ids) for each in recording.from_below),
-                *_rumours(recording, node_id(victim)),
+                *_rumours(recording, me),
             ],
         }
 
@@ -290,7 +292,10 @@ def _rumours(recording: Recording, victim: int) -> Iterator[bytes]:
         yield frame(Kind.CONTROL, 0, 0, 1, encode_control(message))
     for question in ({"op": "locate", "name": worker}, {"op": "statistics"}, {"op": "settle"}, {"op": "bridges"}):
         yield frame(Kind.CONTROL, victim, node_id(manager), 2, encode_control(question))
-    yield frame(Kind.REFUSED, victim, node_id(manager), 1, encode_control({"op": "refused", "target": 7, "reason": "!"}))
+    refused = encode_control({"op": "refused", "target": 7, "reason": "!"})
+    yield frame(Kind.REFUSED, victim, node_id(manager), 1, refused)
+    squeezed = compressed_frames(Kind.LOG, victim, node_id(manager), 3, [bytes(5000)], 6)
+    yield from (b"".join(map(bytes, pieces)) for pieces in squeezed)
 
 
 def mutate_recorded_traffic(seed: int, count: int) -> Counted:
@@ -306,5 +311,3 @@ def mutate_recorded_traffic(seed: int, count: int) -> Counted:
         return Counted(count, victim.closed, victim.bugs)
     finally:
         victim.close()
-
-

@@ -60,8 +60,8 @@ class Plan(NamedTuple):
         part = self._percent("how long", kind, message_id) / 100
         return (self.shortest_ms + (self.longest_ms - self.shortest_ms) * part) / 1000
 
-    def _percent(self, *about: object) -> float:
-        digest = blake2b(repr((self.seed, *about)).encode(), digest_size=6).digest()
+    def _percent(self, about: str, kind: int, message_id: int) -> float:
+        digest = blake2b(f"{self.seed} {about} {int(kind)} {message_id}".encode(), digest_size=6).digest()
         return int.from_bytes(digest, "big") * 100 / (1 << 48)
 
 
