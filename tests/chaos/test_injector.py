@@ -178,3 +178,9 @@ def test_each_call_is_answered_once_or_fails_in_time_whatever_becomes_of_its_mes
     assert done.returncode == 0, done.stderr
     answered, failed = map(int, done.stdout.split())
     assert (failed > 0) == plan.startswith("drop"), (answered, failed)
+
+
+def test_the_guide_names_every_point_and_who_passes_it() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "faults.md").read_text()
+    for point in POINTS.values():
+        assert f"| `{point.name}` | {point.who} | {point.when} " in guide, point.name
