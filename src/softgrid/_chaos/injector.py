@@ -32,8 +32,8 @@ class Injector:
 
             FaultyWire(self._plan).install()
         if self._plan.kill is not None:
-            self._learn_who_passes()
             self._watch(self._plan.kill)
+            self._learn_who_passes()  # around it, so that who passes is known by then
 
     def _learn_who_passes(self) -> None:
         def on_supervisor(*args: Any) -> None:

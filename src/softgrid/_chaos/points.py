@@ -69,8 +69,8 @@ HANDSHAKE = _points(
     "guest-welcomed         guest        after  _node.joining        _Arrival.on_welcome",
 )
 TRANSFER = _points(
-    "call-encoded           orchestrator before _node.transfers      Transfers._send_body",
-    "call-sent              orchestrator after  _node.transfers      Transfers._send_body",
+    "call-encoded           orchestrator before _node.transfers      Transfers._send_one",
+    "call-sent              orchestrator after  _node.transfers      Transfers._send_one",
     "frames-read            router       before _node.switch         Switch._pass_on",
     "frames-passed          router       after  _node.switch         Switch._pass_on",
     "call-received          worker       before _node.execution      Execution.on_call",

@@ -57,6 +57,7 @@ def rewrite_and_die(executor: Any, path: str, text: str, seconds: float) -> None
     """Run by workers: replace a file and be killed at some moment of it."""
     import signal
 
+    executor.add_file("kept", path, text, root="permanent")
     signal.setitimer(signal.ITIMER_REAL, seconds)
     while True:
         executor.add_file("kept", path, text, root="permanent")
