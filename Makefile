@@ -7,10 +7,12 @@ PYTHON ?=
 VENV = .venv
 BIN = $(VENV)/bin
 
-# Options to pass on: make demo DEMO="--workers 4", make test TEST="-x -k transfer", make bench BENCH=…
+# Options to pass on: make demo DEMO="--workers 4", make test TEST="-x -k transfer", make bench BENCH=…,
+# make chaos CHAOS="--seed 3 K1 N5"
 DEMO =
 TEST =
 BENCH =
+CHAOS =
 # The layers that know no socket, thread or clock, and the contract of the public names.
 PURE = tests/api tests/model tests/state tests/util tests/wire
 # Two processes, since more would only wait for each other on a small machine; a test that hangs
@@ -25,7 +27,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
 # two pips must not write into one environment
 .NOTPARALLEL:
-.PHONY: help demo test test-one test-others check bench docs clean system-packages
+.PHONY: help demo test test-one test-others check bench chaos docs clean system-packages
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
@@ -59,6 +61,9 @@ check: $(VENV)/.check ## format, lint, types, import order and the pure tests: s
 
 bench: $(VENV)/.bench ## measure softgrid beside its peers
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+chaos: $(VENV)/.test system-packages ## all faults of docs/reliability.md, which it writes; up to 45 minutes
+	@$(BIN)/python -m tests.chaos $(CHAOS) --write
 
 docs: $(VENV)/.docs ## build the documentation into build/docs, warnings are errors
 	@$(BIN)/python -m sphinx --quiet --nitpicky --fail-on-warning --keep-going docs build/docs

@@ -1,5 +1,7 @@
 """softgrid: any connected machines as one soft grid."""
 
+from os import environ as _environ
+
 from softgrid import DDFS, Addons, Collections, Core, Executors, Globals
 from softgrid._api.package import (
     get_author,
@@ -29,3 +31,8 @@ __all__ = [
     "get_repository",
     "get_pypi",
 ]
+
+if "SOFTGRID_CHAOS" in _environ:  # faults on purpose, for tests; see softgrid._chaos
+    from softgrid._chaos.injector import install_from_environment as _install
+
+    _install()

@@ -57,6 +57,21 @@ def test_threads_that_are_done_do_the_next_work() -> None:
     assert len(set(first.threads) & set(second.threads)) == 3
 
 
+def test_threads_that_rest_end_when_it_is_closed_and_later_work_still_runs() -> None:
+    idle, first = IdleThreads("test-idle"), Meeting(3)
+    for _ in range(3):
+        idle.run(first.work)
+    first.barrier.wait()
+    _rested(idle, 3)
+    idle.close()
+    late = Meeting(1)
+    idle.run(late.work)
+    late.barrier.wait()
+    for thread in (*first.threads, *late.threads):
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+
 def test_no_more_threads_rest_than_the_limit() -> None:
     idle, meeting = IdleThreads("test-idle", idle_limit=1), Meeting(3)
     for _ in range(3):

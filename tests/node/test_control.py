@@ -386,3 +386,15 @@ def test_a_question_about_descriptors_is_put_to_its_own_method(asking: Asking) -
     answers = [sent.message for sent in asking.switch.take(Kind.CONTROL)]
     assert [answer["op"] for answer in answers] == ["answer", "error", "error"]
     assert answers[0]["ok"] is True
+
+
+def test_what_only_a_neighbour_may_say_is_not_taken_from_further_away(asking: Asking) -> None:
+    told: list[Any] = []
+    asking.control.notices["left"] = lambda *given: told.append(given)
+    asking.control.own_words.add("left")
+    body = encode_control({"op": "left", "name": "x"})
+    with pytest.raises(Undecodable, match="no neighbour"):
+        asking.control.on_control(None, 77, 1, body)
+    assert told == []
+    asking.control.on_control(None, 0, 1, body)
+    assert len(told) == 1

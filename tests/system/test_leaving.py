@@ -528,3 +528,16 @@ def test_the_environment_of_the_script_is_not_changed(scripts: Scripts) -> None:
         say(before == dict(os.environ), {COOKIE!r} in os.environ)
     """)
     assert "True False" in said
+
+
+def test_an_executor_that_served_in_this_process_leaves_no_thread(make_grid: MakeGrid) -> None:
+    import threading
+
+    before = set(threading.enumerate())
+    grid = make_grid(workers=1)
+    name = grid.O.gridUniqueName
+    for priority in (1, None):
+        call = {**grid.template("statistics"), "priority": priority}
+        assert grid.O.transfer(call, name, collect=True)[0]["name"] == name
+    grid.O.disconnect(kill=False)
+    wait_until(lambda: not set(threading.enumerate()) - before, what=f"no thread is left: {threading.enumerate()}")

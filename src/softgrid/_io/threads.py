@@ -9,6 +9,10 @@ from collections.abc import Callable, Hashable
 Work = Callable[[], None]
 
 
+def _nothing() -> None:
+    """Work that wakes a thread which is to end."""
+
+
 class IdleThreads:
     """Runs each piece of work in a thread of its own, at once; threads that are done wait for the next."""
 
@@ -29,6 +33,15 @@ class IdleThreads:
         signal, inbox = waiting
         inbox.append(work)
         signal.release()
+
+    def close(self) -> None:
+        """Let the threads that wait end; what is still given runs in threads that end with it."""
+        with self._lock:
+            self._idle_limit = 0
+            idle, self._idle = self._idle, []
+        for signal, inbox in idle:
+            inbox.append(_nothing)
+            signal.release()
 
     def _serve(self, inbox: deque[Work]) -> None:
         signal: threading.Lock = threading.Lock()

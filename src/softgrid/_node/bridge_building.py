@@ -250,6 +250,7 @@ class BridgeBuilding:
             self._close_door(source)
         for attempt in list(self._attempts.values()):
             attempt.fail(PeerLost(f"{self._tree.name} has left the grid"))
+        self._visiting.close()
 
 
 def _nothing(*told: Any) -> None:

@@ -42,6 +42,8 @@ class Control:
         """What executors that joined by hand may ask, unless they are trusted like others."""
         self.carrying: dict[str, CarryingMethod] = {}
         self.notices: dict[str, Notice] = {}
+        self.own_words: set[str] = set()
+        """Notices that are believed of a neighbour itself, not of somebody whose message it has passed on."""
 
     def ask(
         self,
@@ -158,6 +160,8 @@ class Control:
             return
         notice = self.notices.get(op)
         if notice is not None:
+            if source and op in self.own_words:
+                raise Undecodable(f"'{op}' of somebody who is no neighbour")
             self._take_notice(notice, link, message, source)
             return
         method = self._method_for(op, body)

@@ -103,6 +103,10 @@ class Execution:
         self.finished = self.failed = 0
         self.busy_s = 0.0
 
+    def close(self) -> None:
+        """Nothing is run here any more: let go of the threads that wait for work."""
+        self._beside.close()
+
     def go_by(self, rules: Rules, *, allows_udf: bool) -> None:
         """Heed other rules from now on."""
         self._rules = rules

@@ -87,6 +87,7 @@ class Membership:
             bye=self._on_bye,
             suspect=self._on_suspect,
         )
+        control.own_words |= {"join", "stillborn", "welcome", "turned_away", "joined", "left", "bye", "suspect"}
 
     # -- coming ---------------------------------------------------------------------------------------------------
 

@@ -122,6 +122,7 @@ class Node:
         self.name = str(self.grid_name)
         self.returned_results: dict[str, list[Any]] = {}
         self._chores = Serial("softgrid-results", self._on_bug)
+        self._servants = IdleThreads("softgrid-queue", idle_limit=1)
 
         self.reactor = Reactor(self._on_bug)
         self.tree: Tree[Link] = Tree(self.name, spec.role)
@@ -358,7 +359,6 @@ class Node:
     def serve_in_background(self) -> None:
         """Run what others send in a thread of its own; for executors that live in somebody else's process."""
         self.reactor.start_background()
-        threads = IdleThreads("softgrid-queue", idle_limit=1)
 
         def drain() -> None:
             while self.execution.queued and self._serving.acquire(blocking=False):
@@ -367,7 +367,7 @@ class Node:
                 finally:
                     self._serving.release()
 
-        self.execution.serve_elsewhere = lambda: threads.run(drain)
+        self.execution.serve_elsewhere = lambda: self._servants.run(drain)
 
     # -- messages that concern the whole executor -----------------------------------------------------------------
 
@@ -599,6 +599,8 @@ class Node:
         for link in self.links():
             link.close("left the grid")
         self.execution.work.set()
+        self.execution.close()
+        self._servants.close()
         self.modules.close()
         self.segments.close()
         self.reactor.close()

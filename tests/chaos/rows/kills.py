@@ -1,0 +1,436 @@
+"""Rows K: kill -9 of whoever, whenever."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from statistics import median
+from time import monotonic, sleep
+from typing import Any
+
+from tests.chaos.row import QUIET, Meanwhile, Run, Waits, row, until
+from tests.chaos.rows import work
+from tests.chaos.telling import check_borrowed, check_steps, tell
+from tests.system.grids import PREAMBLE, Grid
+from tests.system.ssh_hosts import SSHD, SshHosts
+from tests.system.watching import is_alive, pid_in
+
+from softgrid import Orchestrator
+from softgrid._chaos.points import ORCHESTRATOR, POINTS
+
+BACK = {"executorKwargs": {"relaunch": True, "logKwargs": QUIET}}
+
+
+def kill(name: str) -> None:
+    """End an executor without a warning."""
+    os.kill(pid_in(name), signal.SIGKILL)
+
+
+def has_retries() -> bool:
+    """Whether a call can be asked to be made again."""
+    return "retries" in inspect.signature(Orchestrator.get_transfer_template).parameters
+
+
+@row(
+    "K1",
+    "kill -9 of an idle worker",
+    "it leaves the grid at once and another takes its place",
+    peers="Dask 12 ms, ipyparallel 20 ms at one hop [M]",
+    quick=True,
+)
+def idle_worker(run: Run) -> None:
+    near, far, back = [], [], []
+    for _ in range(run.times(7, 1)):
+        for hops, seen in ((0, near), (1, far)):
+            grid = run.grid(routers=hops, managers=hops, workers=0)
+            (worker,) = grid.launch("Worker", (grid.managers or [None])[0], **BACK)
+            kill(worker)
+            began = monotonic()
+            seen.append(until(lambda w=worker, g=grid: w not in g.O.workers, 20, "the death is known"))
+            until(lambda g=grid: g.O.workers, 20, "another takes its place")
+            back.append(monotonic() - began)
+            grid.O.disconnect(kill=False)
+    run.figure("known to its upgrid", median(near) * 1000, "ms", 50)
+    run.figure("known 3 hops up", median(far) * 1000, "ms", 250)
+    run.figure("replaced within", max(back), "s", 2)
+
+
+@row(
+    "K2",
+    "kill -9 of a worker in the middle of a task",
+    "the caller is told what it died of and that the task may have run; it is not run again",
+    peers="ipyparallel 5.0 s, Parsl 28 s until the caller knows [M]",
+    quick=True,
+)
+def worker_mid_task(run: Run) -> None:
+    woken = []
+    for number in range(run.times(7, 1)):
+        grid = run.grid(routers=1, managers=1, workers=0)
+        (worker,) = grid.launch("Worker", grid.managers[0], **BACK)
+        task = f"task {number}"
+        call = grid.template(work.noted_sleep, str(run.ledger.path), task, 600)
+        waiting = Meanwhile(lambda c=call, w=worker, g=grid: g.O.transfer(c, w, collect=True))
+        until(lambda t=task: t in run.ledger.runs(), 20, "the task has begun")
+        kill(worker)
+        killed = monotonic()
+        (status,) = waiting.wait(20)
+        woken.append(waiting.answered_at - killed)
+        assert not status
+        assert "SIGKILL" in status.error, status.error
+        assert "may have run" in status.error, status.error
+        assert status.data is call
+        until(lambda g=grid: g.O.workers, 20, "another takes its place")
+        grid.check_alive()
+        assert run.ledger.runs()[task] == 1
+        grid.O.disconnect(kill=False)
+    run.figure("caller woken 3 hops away", median(woken) * 1000, "ms", 300)
+    run.figure("runs of the task", max(run.ledger.runs().values()), "", 1)
+
+
+@row(
+    "K3",
+    "the same, with two retries",
+    "the result is right, one result is accepted",
+    peers="Dask, Ray: 0.5 s later [M]",
+)
+def worker_mid_task_again(run: Run) -> None:
+    if not has_retries():
+        raise Waits("transfers do not take 'retries' yet")
+    grid = run.grid(workers=0)
+    grid.launch("Worker", count=2, **BACK)
+    template: Any = grid.O.get_transfer_template
+    call = template(work.noted_sleep, (str(run.ledger.path), "again", 0.5), retries=2)
+    victim = grid.O.workers[0]
+    waiting = Meanwhile(lambda: grid.O.transfer(call, victim, collect=True))
+    until(lambda: "again" in run.ledger.runs(), 20, "the task has begun")
+    kill(victim)
+    results = waiting.wait(30)
+    assert results == ["again"]
+    run.figure("results accepted", len(results), "", 1)
+    run.lost(1 - len(results), 1)
+
+
+@row(
+    "K4",
+    "kill -9 of a worker between the end of its task and just after the result was sent, 500 times",
+    "a result that was sent is not lost, no task is run or answered twice",
+    quick=True,
+)
+def around_the_result(run: Run) -> None:
+    rounds, batch = run.times(50, 2), 10
+    answered = failed = 0
+    for number in range(rounds):
+        grid = run.grid(workers=batch)
+        calls = []
+        for index in range(batch):
+            seconds = run.random.uniform(5e-6, 400e-6)
+            calls.append(grid.template(work.end_soon_after, str(run.ledger.path), f"{number}.{index}", seconds))
+        outcomes = grid.O.transfer(calls, grid.workers, collect=True, transferTimeout=20)
+        assert len(outcomes) == batch
+        for index, outcome in enumerate(outcomes):
+            if isinstance(outcome, str):
+                assert outcome == f"{number}.{index}"
+                answered += 1
+            else:
+                assert "SIGALRM" in outcome.error or "exited" in outcome.error, outcome.error
+                assert "may have run" in outcome.error, outcome.error
+                failed += 1
+        grid.O.disconnect(kill=False)
+    run.note(f"{answered} results came, {failed} calls failed with the cause.")
+    run.lost(rounds * batch - answered - failed, rounds * batch)
+    run.doubled()
+
+
+def under_load(grid: Grid, run: Run, calls: int = 300) -> tuple[Meanwhile, list[str]]:
+    """Give a batch of calls that is under way, all to the workers in turn."""
+    names = [grid.workers[index % len(grid.workers)] for index in range(calls)]
+    made = [grid.template(work.noted_sleep, str(run.ledger.path), str(index), 0.02) for index in range(calls)]
+    batch = Meanwhile(lambda: grid.O.transfer(made, names, collect=True))
+    until(lambda: len(run.ledger.runs()) > len(grid.workers), 20, "the work has begun")
+    return batch, names
+
+
+@row(
+    "K5",
+    "kill -9 of a manager under load",
+    "its workers end with it, each of their calls is told why, the calls of others go on",
+    peers="Parsl leaves 4 workers behind [M]",
+    quick=True,
+)
+def manager_under_load(run: Run) -> None:
+    grid = run.full_tree(executorKwargs={"relaunch": False, "logKwargs": QUIET})
+    batch, names = under_load(grid, run)
+    victim, below = grid.managers[0], grid.workers[:2]
+    kill(victim)
+    killed = monotonic()
+    known = until(lambda: victim not in grid.O.managers, 20, "the death is known")
+    until(lambda: not any(is_alive(pid_in(name)) for name in below), 20, "its workers are gone")
+    orphans_s = monotonic() - killed
+    outcomes = batch.wait(60)
+    for index, (name, outcome) in enumerate(zip(names, outcomes, strict=True)):
+        if name in below:
+            assert isinstance(outcome, str) or "is gone" in outcome.error, outcome
+        else:
+            assert outcome == str(index), outcome
+    run.ledger.check_at_most_once()
+    run.figure("known to the orchestrator", known * 1000, "ms", 250)
+    run.figure("its workers gone within", orphans_s, "s", 2)
+    run.figure("orphans", sum(is_alive(pid_in(name)) for name in below), "", 0)
+
+
+@row(
+    "K6",
+    "kill -9 of a router under load",
+    "all below it is reported lost once, every pending call is answered",
+    quick=True,
+)
+def router_under_load(run: Run) -> None:
+    grid = run.full_tree(executorKwargs={"relaunch": False, "logKwargs": QUIET})
+    below = grid.workers[:4]
+    calls = [grid.template(work.noted_sleep, str(run.ledger.path), name, 600) for name in below]
+    batch = Meanwhile(lambda: grid.O.transfer(calls, below, collect=True))
+    until(lambda: len(run.ledger.runs()) == len(below), 20, "all have begun")
+    kill(grid.routers[0])
+    killed = monotonic()
+    outcomes = batch.wait(20)
+    assert all(not outcome and "SIGKILL" in outcome.error for outcome in outcomes), outcomes
+    run.figure("all its calls answered within", batch.answered_at - killed, "s", 1)
+    assert grid.O.workers == grid.workers[4:]
+    assert sorted(grid.call(os.getpid, to=grid.O.workers)) == sorted(map(pid_in, grid.workers[4:]))
+    until(lambda: not any(is_alive(pid_in(name)) for name in below), 20, "its workers are gone")
+
+
+TOP = (
+    PREAMBLE
+    + """
+from tests.chaos.rows import work
+import json
+O = Orchestrator(rules=json.loads(sys.argv[1]), logKwargs={'logToStdout': False})
+router = launch(O, 'Router')[0]
+managers = launch(O, 'Manager', router, count=2)
+workers = launch(O, 'Worker', managers[0], count=2) + launch(O, 'Worker', managers[1])
+for address in sys.argv[3:]:
+    statuses, (worker,), bad = O.launch_worker([address], timeout=30)
+    workers.append(worker[0]['gridUniqueName'] if isinstance(worker, list) else worker['gridUniqueName'])
+function = getattr(work, sys.argv[2])
+for worker in workers:
+    template = O.get_transfer_template(function, returnResult=False)
+    O.transfer(template, worker)
+tell('ready')
+signal.pause()
+"""
+)
+
+
+def kill_the_top(run: Run, function: str, hosts: SshHosts | None = None) -> float:
+    """Kill an orchestrator whose workers all do the same; gives how long until nothing of it is left."""
+    far = [hosts.make("far")] if hosts is not None else []
+    rules = json.dumps(hosts.rules if hosts is not None else {})
+    top = subprocess.Popen(
+        [sys.executable, "-c", TOP, rules, function, *(host.name for host in far)], stdout=subprocess.PIPE, text=True
+    )
+    assert top.stdout is not None
+    for line in top.stdout:
+        if line.startswith(">> ready"):
+            break
+    before = set(run.processes())
+    assert len(before) >= 8 or top.poll() is None, "the grid is up"
+    sleep(0.2)
+    top.kill()
+    top.wait()
+    top.stdout.close()
+    if far:
+        own = {host.process.pid for host in far}
+        return until(
+            lambda: not set(run.processes()) - own and not any(host.executors() for host in far), 30, "nothing is left"
+        )
+    return until(lambda: not run.processes(), 30, "nothing is left")
+
+
+def in_turn(run: Run, function: str) -> None:
+    took = [kill_the_top(run, function) for _ in range(run.times(5, 1))]
+    run.figure("nothing left on this machine after", max(took), "s", 5)
+    run.orphans()
+    if SSHD is not None and not run.is_quick:
+        run.figure("nothing left over ssh after", kill_the_top(run, function, run.hosts()), "s", 5)
+
+
+@row(
+    "K7",
+    "kill -9 of the orchestrator",
+    "the whole grid is gone, on this machine and over ssh",
+    peers="left at 120 s: ipyparallel 13 of 13, Parsl 9 of 9, the standard library 2 of 2; Dask 0 at 1 s [M]",
+    quick=True,
+)
+def orchestrator(run: Run) -> None:
+    in_turn(run, "wait_for_ever")
+
+
+@row(
+    "K8",
+    "the same while every worker holds the interpreter lock in C and ignores all signals",
+    "the same",
+    peers="a thread that watches for the end of its connection never sees it [M]",
+    quick=True,
+)
+def orchestrator_of_the_stubborn(run: Run) -> None:
+    in_turn(run, "resist")
+
+
+@row(
+    "K9",
+    "kill -9 of a worker, then of its manager, that have started programs, sessions of their own and a daemon",
+    "these are found and ended",
+    peers="Ray has this off by default",
+    quick=True,
+)
+def what_got_away(run: Run) -> None:
+    took = []
+    for victim in ("worker", "manager"):
+        grid = run.grid(managers=1, workers=1)
+        pids = grid.one(work.get_away, str(run.ledger.path))
+        until(lambda: run.ledger.lines("daemon"), 20, "the daemon is up")
+        pids += [line["pid"] for line in run.ledger.lines("daemon")]
+        kill(grid.workers[0] if victim == "worker" else grid.managers[0])
+        took.append(until(lambda p=pids: not any(map(is_alive, p)), 20, f"what it had started is gone: {pids}"))
+        grid.O.disconnect(kill=False)
+    run.figure("all gone after", max(took), "s", 5)
+    run.orphans()
+
+
+CAUSES = {
+    "SIGSEGV": "SIGSEGV",
+    "SIGBUS": "SIGBUS",
+    "exit 0": "exited with code 0",
+    "SIGABRT": "SIGABRT",
+    "SIGKILL": "SIGKILL",
+}
+
+
+@row(
+    "K10",
+    "a segmentation fault, a bus error, os._exit(0), abort, kill -9 of itself, and sys.exit in a function",
+    "the status names the cause",
+    quick=True,
+)
+def causes(run: Run) -> None:
+    right = 0
+    for how, expected in CAUSES.items():
+        grid = run.grid(managers=1, workers=1)
+        (status,) = grid.call(work.die, how)
+        assert not status
+        assert expected in status.error, f"{how}: {status.error}"
+        assert "may have run" in status.error, status.error
+        right += 1
+        grid.O.disconnect(kill=False)
+    grid = run.grid(workers=1)
+    (status,) = grid.call(sys.exit, 3)
+    assert not status
+    assert "SystemExit" in status.error, status.error
+    grid.check_alive()
+    run.figure("right causes", (right + 1) * 100 / (len(CAUSES) + 1), "%", 100, at_least=True)
+
+
+@row(
+    "K11",
+    f"kill -9 at each of {len(POINTS)} named points of launch, handshake, transfer and shutdown",
+    "no call hangs or is answered twice, nothing is left",
+    limit_s=400,
+)
+def every_point(run: Run) -> None:
+    latest = 0.0
+    for name, point in POINTS.items():
+        folder = run.folder / name
+        folder.mkdir()
+        told = tell(folder, f"seed={run.seed};kill={name}")
+        assert told.killed is not None, f"nobody passed {name}"
+        assert told.status == (-signal.SIGKILL if point.who == ORCHESTRATOR else 0), (name, told.output)
+        latest = max(latest, check_steps(told))
+        if told.status == 0:
+            check_borrowed(told)
+    run.figure("points", len(POINTS), "", 40, at_least=True)
+    run.figure("calls beyond their deadline, by at most", max(latest, 0.0), "s", 1)
+
+
+class Storm:
+    """Many small tasks, each sent again until it is accepted, maybe while workers are killed."""
+
+    def __init__(self, run: Run, kind: str, tasks: int) -> None:
+        self.run, self.kind = run, kind
+        self.grid = run.grid(managers=2, workers=0)
+        self.grid.launch("Worker", [name for name in self.grid.managers for _ in "ab"], **BACK)
+        self.accepted = dict.fromkeys((f"{kind} {index}" for index in range(tasks)), 0)
+        self.attempts = dict.fromkeys(self.accepted, 0)
+        self.failed = self.killed = 0
+        self.over = threading.Event()
+
+    def rage(self, kills: int) -> None:
+        """Kill workers until there were so many, or the work is done."""
+        while not self.over.wait(self.run.random.uniform(0.01, 0.1)) and self.killed < kills:
+            for name in self.run.random.sample(self.grid.O.workers, k=min(1, len(self.grid.O.workers))):
+                with suppress(ProcessLookupError):
+                    kill(name)
+                    self.killed += 1
+
+    def work(self) -> float:
+        """Have all tasks run; gives how many that were in a second."""
+        began = monotonic()
+        while batch := [task for task, times in self.accepted.items() if not times][:200]:
+            names = self.grid.O.workers
+            if names:
+                self.send(batch, [names[index % len(names)] for index in range(len(batch))])
+            else:
+                sleep(0.002)
+        return len(self.accepted) / (monotonic() - began)
+
+    def send(self, batch: list[str], to: list[str]) -> None:
+        """Send some tasks once and count what comes of them."""
+        path = str(self.run.ledger.path)
+        for task in batch:
+            self.attempts[task] += 1
+        calls = [self.grid.template(work.noted_task, path, f"{task} attempt {self.attempts[task]}") for task in batch]
+        for task, outcome in zip(batch, self.grid.O.transfer(calls, to, collect=True, transferTimeout=30), strict=True):
+            if isinstance(outcome, str):
+                self.accepted[task] += 1
+            else:
+                self.failed += 1
+                assert outcome.error, "a failure without a cause"
+
+
+@row(
+    "K12",
+    "kill -9 of random workers again and again under 10,000 tasks, which are sent again when they fail",
+    "no task is lost, each is accepted once and no attempt runs twice",
+    peers="claimed by no Python system",
+    quick=True,
+    limit_s=600,
+)
+def storm(run: Run) -> None:
+    tasks, kills = run.times(10_000, 400), run.times(300, 5)
+    calm = Storm(run, "calm", tasks)
+    calm_rate = calm.work()
+    calm.grid.O.disconnect(kill=False)
+    stormy = Storm(run, "storm", tasks)
+    raging = threading.Thread(target=stormy.rage, args=(kills,))
+    raging.start()
+    try:
+        rate = stormy.work()
+    finally:
+        stormy.over.set()
+        raging.join()
+    run.lost(sum(not times for times in stormy.accepted.values()), tasks)
+    run.figure("accepted twice", sum(times > 1 for times in stormy.accepted.values()), "", 0)
+    run.doubled()
+    run.figure("kills", stormy.killed)
+    run.figure("throughput", rate * 100 / calm_rate, "% of calm", 50, at_least=True)
+    run.note(
+        f"{calm_rate:.0f} tasks/s calm, {rate:.0f} under kills; {stormy.failed} attempts failed, each with its cause."
+    )
+    if not has_retries():
+        run.note("Sent again by the row itself: transfers do not take 'retries' yet.")
