@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.system.watching import processes_with, wait_until
 
-from softgrid._launch.boot_there import LENGTH_DIGITS, NONE, PYTHON, SHELL, command_there, program_there, read_greeting
+from softgrid._launch.boot_there import (
+    LENGTH_DIGITS,
+    NONE,
+    PYTHON,
+    SHELL,
+    command_there,
+    command_to_end,
+    program_there,
+    read_greeting,
+)
 from softgrid._model.errors import BadArgument
 
 NONCE = "0123456789abcdef"
@@ -98,3 +110,37 @@ def test_the_program_says_how_long_it_is() -> None:
     sent = program_there(NONCE)
     size = int(sent[:LENGTH_DIGITS])
     assert NONCE in sent[LENGTH_DIGITS : LENGTH_DIGITS + size].decode()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_hangs_is_ended_with_all_shells_around_it_and_nobody_else(shell: str, tmp_path: Path) -> None:
+    """Once while the Python is looked for, once when it runs; a process of another launch stays."""
+    nonce, other = "0123456789abcdef0011223344556677", "0123456789abcdef8899aabbccddeeff"
+    a_program(tmp_path, "python3", "exec sleep 600")
+    for tool in ("sleep", "tail", "grep", "sh"):
+        os.symlink(shutil.which(tool) or tool, tmp_path / tool)
+    environment = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+    started = {
+        each: subprocess.Popen(
+            [shutil.which(shell) or shell, "-c", command_there(each, None)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+        for each in (nonce, other)
+    }
+    try:
+        for each in (nonce, other):
+            wait_until(lambda each=each: processes_with("SOFTGRID_GRID", each), what="it hangs")  # type: ignore[misc]
+        end = [shutil.which(shell) or shell, "-c", command_to_end(nonce)]
+        subprocess.run(end, env=environment, check=True, timeout=60, stdin=subprocess.DEVNULL)
+        assert started[nonce].wait(20) == -signal.SIGKILL
+        assert processes_with("SOFTGRID_GRID", nonce) == {}
+        assert started[other].poll() is None
+        assert processes_with("SOFTGRID_GRID", other)
+    finally:
+        for process in started.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()

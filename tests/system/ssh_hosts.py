@@ -208,7 +208,7 @@ class SshHost:
         wait_until(self._answers, what=f"sshd of {name} listens: {self.log}")
 
     def _shell_only(self) -> Path:
-        for tool in ("sh", "tail", "bash"):
+        for tool in ("sh", "tail", "grep", "bash"):
             os.symlink(shutil.which(tool) or tool, self.bin / tool)
         return self.bin
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from tests.system.grids import Grid, MakeGrid
 from tests.system.ssh_hosts import SshHosts, find_python, make_key
+from tests.system.watching import wait_until
 
 pytestmark = pytest.mark.system
 
@@ -139,6 +141,27 @@ def test_a_python_that_cannot_run(hosts: SshHosts, make_grid: MakeGrid) -> None:
     (far.bin / "python3").chmod(0o755)
     grid = make_grid(workers=0, rules=hosts.rules)
     assert "python3: it is broken" in refusal(grid, "far")
+
+
+HANGS = {
+    "find a Python": "exec sleep 600",
+    "send softgrid": "case $* in *version_info*) echo '(3, 12)';; *) echo \"$3 $4 tag\"; exec sleep 600;; esac",
+}
+
+
+@pytest.mark.parametrize("step", HANGS)
+def test_a_python_that_hangs_is_told_with_its_step_and_ended(hosts: SshHosts, make_grid: MakeGrid, step: str) -> None:
+    far = hosts.make("far", None)
+    (far.bin / "python3").write_text(f"#!/bin/sh\n{HANGS[step]}\n")
+    (far.bin / "python3").chmod(0o755)
+    os.symlink(shutil.which("sleep") or "sleep", far.bin / "sleep")
+    grid = make_grid(workers=0, rules=hosts.rules)
+    started = monotonic()
+    said = refusal(grid, "far", timeout=3)
+    assert f"at step '{step}'" in said
+    assert monotonic() - started < 4
+    grid.O.disconnect(kill=False)
+    wait_until(lambda: not far.executors(), what="what hangs is ended")
 
 
 def test_an_account_that_runs_no_commands(hosts: SshHosts, make_grid: MakeGrid) -> None:

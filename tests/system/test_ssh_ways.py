@@ -232,6 +232,28 @@ def _client_key_of(host: SshHost, owner: SshHosts) -> bool:
     return f"Accepted publickey for {ME}" in host.log and told.split()[1] in host.log
 
 
+def test_a_connection_that_is_open_already_is_used(hosts: SshHosts, make_grid: MakeGrid, tmp_path: Path) -> None:
+    """By ControlPath of the user's configuration; what was launched ends with ours, and the user's own stays open."""
+    far = hosts.make("far")
+    shared = tmp_path / "open"
+    hosts.add_options("far", f"ControlPath {shared}")
+    master = subprocess.Popen([*hosts.rules["ssh_command"], "-M", "-N", "far"], stdin=subprocess.DEVNULL)
+    try:
+        wait_until(shared.exists, what="the user's connection is open")
+        grid = make_grid(workers=0, rules=hosts.rules)
+        (worker,) = launch(grid, "Worker", "far")
+        assert grid.one(os.getpid, to=worker) == pid_in(worker)
+        assert len(far.sessions()) == 1
+        clients = [pid for pid in children_of(os.getpid()) - {master.pid} if shown(pid).startswith("ssh:")]
+        assert len(clients) == 1
+        os.kill(clients[0], signal.SIGKILL)
+        wait_until(lambda: not far.executors(), 5, "nothing is left on far")
+        assert master.poll() is None
+    finally:
+        master.terminate()
+        master.wait()
+
+
 # -- servers that allow little ---------------------------------------------------------------------
 
 FORBIDDEN = {

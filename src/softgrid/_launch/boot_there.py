@@ -25,11 +25,17 @@ _COMMAND = (
     "echo $0 shell;"
     'for p in "$@";do '
     'command -v "$p" >/dev/null 2>&1||{ t="$t, $p: not found";continue;};'
-    'v=$("$p" -S -c "import sys;print(sys.version_info[:2])" </dev/null 2>&1|tail -n 1);'
+    'v=$(SOFTGRID_GRID=$0 "$p" -S -c "import sys;print(sys.version_info[:2])" </dev/null 2>&1|tail -n 1);'
     'case $v in "(3, 1"?")")SOFTGRID_GRID=$0 exec "$p" -c '
     '"import sys;sys.path[:]=filter(None,sys.path);i=sys.stdin.buffer;'
     'print(*sys.argv[1:],sys.implementation.cache_tag,flush=True);exec(i.read(int(i.read(8))))" $0 python;;esac;'
     't="$t, $p: $v";done;echo "$0 none$t"'
+    "' "
+)
+_END = (
+    "sh -c '"
+    'for f in $(grep -slF "$1$0" /proc/[0-9]*/cmdline /proc/[0-9]*/environ);do '
+    'f=${f#/proc/};kill -9 "${f%%/*}" 2>/dev/null;done;:'
     "' "
 )
 _PROGRAM = """\
@@ -56,6 +62,12 @@ def _quoted(executable: str) -> str:
     if not executable.isprintable() or any(letter in executable for letter in "'\\!") or executable.startswith("-"):
         raise BadArgument("machineExecutable", executable, "a path or name without quotes, backslashes and '!'")
     return f"'{executable}'"
+
+
+def command_to_end(nonce: str) -> str:
+    """Give the command that ends what has come of another command and hangs; it must not name the nonce itself."""
+    half = len(nonce) // 2
+    return f"{_END}{nonce[half:]} {nonce[:half]}"
 
 
 def program_there(nonce: str) -> bytes:

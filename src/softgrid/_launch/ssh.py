@@ -22,16 +22,25 @@ from softgrid._io.channel import link_over
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.lifeline import kill_group
 from softgrid._io.link import Link
-from softgrid._io.process import Process
+from softgrid._io.process import LAST_BREATH_S, Process
 from softgrid._io.reactor import Reactor, Timer, Waiter
-from softgrid._launch.boot_there import NONE, PYTHON, READY, SHELL, command_there, program_there, read_greeting
+from softgrid._launch.boot_there import (
+    NONE,
+    PYTHON,
+    READY,
+    SHELL,
+    command_there,
+    command_to_end,
+    program_there,
+    read_greeting,
+)
 from softgrid._launch.line import OnClosed, OnEvent, OnReadable, SupervisorLine
 from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._model.addresses import MachineAddress
 from softgrid._model.errors import LaunchFailed
 from softgrid._wire.control import Message
 
-CONNECT_S, STEP_S, END_S = 12, 20, 2
+CONNECT_S, STEP_S, END_S, CLEAN_S = 12, 20, 2, 5
 BEAT_S = 15.0
 """How often the other end is told that somebody is here; it gives up after ``far_side.LEASE_S``."""
 MAX_GARBAGE = 1024 * 1024
@@ -106,10 +115,13 @@ class SshLine(SupervisorLine):
         self._asking: list[int] = []
         self._channels = 0
         self._deadline: Timer | None = None
+        self._options = options
+        self._environment = {**os.environ, **_NO_QUESTIONS, COOKIE: cookie}
+        self._cleaning: Process | None = None
         words = ssh_command(address, options, command_there(self._nonce, executable))
         mine, theirs = socket.socketpair()
         try:
-            self._process = Process(words, {**os.environ, **_NO_QUESTIONS, COOKIE: cookie}, stdio=theirs.fileno())
+            self._process = Process(words, self._environment, stdio=theirs.fileno())
         except (OSError, ValueError) as error:
             mine.close()
             raise LaunchFailed("start ssh", f"{words[0]}: {error}", is_final=True) from None
@@ -154,6 +166,7 @@ class SshLine(SupervisorLine):
             self._deadline = self._reactor.call_later(seconds, lambda: self._on_deadline(seconds))
 
     def _on_deadline(self, seconds: float) -> None:
+        self._end_what_hangs()
         self._fail(f"{self._address} did not answer within {seconds:g} s")
 
     def _on_greeting(self, link: Link) -> None:
@@ -248,6 +261,15 @@ class SshLine(SupervisorLine):
             self._greeter.close("it failed")
             self._carrier.close("it failed")
 
+    def _end_what_hangs(self) -> None:
+        """A second connection ends it: nobody there watches over the first before the supervisor does."""
+        if self._said not in (SHELL, PYTHON) or self._cleaning is not None:
+            return
+        words = ssh_command(self._address, self._options, command_to_end(self._nonce))
+        with contextlib.suppress(OSError), open(os.devnull, "r+b") as nothing:
+            cleaning = self._cleaning = Process(words, self._environment, stdio=nothing.fileno())
+            self._reactor.call_later(CLEAN_S, lambda: cleaning.await_end(LAST_BREATH_S))
+
     def _on_carrier_closed(self, reason: str) -> None:
         kill_group(self._process.pid)
 
@@ -259,6 +281,8 @@ class SshLine(SupervisorLine):
 
     def await_end(self, timeout: float) -> None:
         """See it go."""
+        if self._failure is None:
+            self._end_what_hangs()
         self._process.await_end(max(timeout, END_S) if self._said == READY else 0.0)
         self._listeners.clear()
         closed = Waiter()
@@ -273,6 +297,8 @@ class SshLine(SupervisorLine):
         self._reactor.run_in_turn(close)
         if not self._reactor.holds_turn():
             self._reactor.wait(closed, timeout)
+        if self._cleaning is not None:
+            self._cleaning.await_end(CLEAN_S)
 
     def abandon(self) -> None:
         """In a forked process: let go of the parent's line."""
