@@ -91,6 +91,7 @@ def test_every_way_to_write_an_address_gets_there(
     ]  # fmt: skip
     assert grid.call(os.getpid, to=names) == [pid_in(name) for name in names]
     assert {home_of(grid, name) for name in names} == {str(far.home)}
+    assert len(far.sessions()) == 7, "one connection for each user, address and port"
 
 
 def test_a_user_whom_the_machine_does_not_know_is_refused(hosts: SshHosts, make_grid: MakeGrid) -> None:

@@ -213,7 +213,9 @@ class Launching:
     def _on_identified(self, spawn: Spawn, address: str, line: SupervisorLine, event: Message) -> None:
         """The other machine has said who it is, or will not say anything any more."""
         if event["op"] == "orphaned":
+            spawn.tail = event["tail"]
             self._fail(spawn, line.step, event["cause"])
+            return
         if event["op"] != "identified":
             self._on_event(spawn, event)
             return

@@ -46,6 +46,7 @@ class Machines:
         return line
 
     def _line_there(self, address: MachineAddress, executable: str | None) -> SupervisorLine:
+        address = address._replace(is_ssh=True)  # asked for by name or not, it is the same connection
         line = self._others.get((address, executable))
         if line is None or not line.is_open:
             import shlex
