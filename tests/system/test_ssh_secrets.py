@@ -99,6 +99,7 @@ def test_no_secret_is_on_a_command_line_in_an_environment_on_a_disk_or_in_what_i
     _fail_in_all_ways(grid, worker, said)
     assert private_keys
     wait_until(lambda: any(b"printed" in _read(str(path)) for path in log.iterdir()), what="it is logged to a file")
+    watch.end()
     watch.look()
 
     secrets = [secret.encode() for secret in (OWNERS, EXECUTORS, PROMISES, REQUESTS)]
