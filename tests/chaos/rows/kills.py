@@ -147,6 +147,10 @@ def around_the_result(run: Run) -> None:
     run.doubled()
 
 
+NOT_BEGUN = ("not started", "not begun", "not running")
+"""How a status says that its call has done nothing."""
+
+
 def under_load(grid: Grid, run: Run, calls: int = 300) -> tuple[Meanwhile, list[str]]:
     """Give a batch of calls that is under way, all to the workers in turn."""
     names = [grid.workers[index % len(grid.workers)] for index in range(calls)]
@@ -182,6 +186,13 @@ def manager_under_load(run: Run) -> None:
     run.figure("known to the orchestrator", known * 1000, "ms", 250)
     run.figure("its workers gone within", orphans_s, "s", 2)
     run.figure("orphans", sum(is_alive(pid_in(name)) for name in below), "", 0)
+    never_begun = [
+        outcome.error
+        for index, outcome in enumerate(outcomes)
+        if not isinstance(outcome, str) and str(index) not in run.ledger.runs()
+    ]
+    told = sum(any(word in error for word in NOT_BEGUN) for error in never_begun)
+    run.figure("calls never begun that are told so", told * 100 / max(1, len(never_begun)), "%", 100, at_least=True)
 
 
 @row(
@@ -201,7 +212,7 @@ def router_under_load(run: Run) -> None:
     outcomes = batch.wait(20)
     assert all(not outcome and "SIGKILL" in outcome.error for outcome in outcomes), outcomes
     run.figure("all its calls answered within", batch.answered_at - killed, "s", 1)
-    assert grid.O.workers == grid.workers[4:]
+    assert sorted(grid.O.workers) == sorted(grid.workers[4:])
     assert sorted(grid.call(os.getpid, to=grid.O.workers)) == sorted(map(pid_in, grid.workers[4:]))
     until(lambda: not any(is_alive(pid_in(name)) for name in below), 20, "its workers are gone")
 
