@@ -169,7 +169,8 @@ class Run:
 
     def tests(self, *where: str) -> None:
         """Have the tests of the project run that assert what the row is about."""
-        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", "--timeout", "120", *where]
+        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", "--timeout", "120"]
+        words += ["--basetemp", str(self.folder / "pytest"), *where]
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
         counts = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed|skipped|error)", done.stdout)}
         assert done.returncode == 0, f"{counts}: {done.stdout[-1500:]}"
