@@ -56,7 +56,7 @@ def leaving(run: Run) -> None:
         script.stdout.close()
     for _ in range(run.times(10, 1)):
         grid = run.full_tree()
-        call = grid.template(work.wait_for_ever, returnResult=False)
+        call = grid.template(work.wait_for_ever, str(run.ledger.path), returnResult=False)
         grid.O.transfer(call, grid.workers)
         ends = [threading.Thread(target=grid.O.disconnect, kwargs={"kill": False}) for _ in "ab"]
         began = monotonic()

@@ -226,12 +226,12 @@ O = Orchestrator(rules=json.loads(sys.argv[1]), logKwargs={'logToStdout': False}
 router = launch(O, 'Router')[0]
 managers = launch(O, 'Manager', router, count=2)
 workers = launch(O, 'Worker', managers[0], count=2) + launch(O, 'Worker', managers[1])
-for address in sys.argv[3:]:
+for address in sys.argv[4:]:
     statuses, (worker,), bad = O.launch_worker([address], timeout=30)
     workers.append(worker[0]['gridUniqueName'] if isinstance(worker, list) else worker['gridUniqueName'])
 function = getattr(work, sys.argv[2])
 for worker in workers:
-    template = O.get_transfer_template(function, returnResult=False)
+    template = O.get_transfer_template(function, (sys.argv[3],), returnResult=False)
     O.transfer(template, worker)
 tell('ready')
 signal.pause()
@@ -243,16 +243,16 @@ def kill_the_top(run: Run, function: str, hosts: SshHosts | None = None) -> floa
     """Kill an orchestrator whose workers all do the same; gives how long until nothing of it is left."""
     far = [hosts.make("far")] if hosts is not None else []
     rules = json.dumps(hosts.rules if hosts is not None else {})
-    top = subprocess.Popen(
-        [sys.executable, "-c", TOP, rules, function, *(host.name for host in far)], stdout=subprocess.PIPE, text=True
-    )
+    busy_before = len(run.ledger.lines("busy"))
+    names = [host.name for host in far]
+    words = [sys.executable, "-c", TOP, rules, function, str(run.ledger.path), *names]
+    top = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert top.stdout is not None
     for line in top.stdout:
         if line.startswith(">> ready"):
             break
-    before = set(run.processes())
-    assert len(before) >= 8 or top.poll() is None, "the grid is up"
-    sleep(0.2)
+    assert top.poll() is None, "the grid did not come up"
+    until(lambda: len(run.ledger.lines("busy")) == busy_before + 3 + len(far), 20, "all workers are at it")
     top.kill()
     top.wait()
     top.stdout.close()
