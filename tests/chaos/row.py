@@ -186,10 +186,10 @@ class Run:
 
     def close(self) -> None:
         """Take everything down again."""
-        for ending in reversed(self._endings):
-            ending()
         for grid in self._grids:
             grid.O.disconnect(kill=False)
+        for ending in reversed(self._endings):
+            ending()
 
     def processes(self) -> dict[int, str]:
         """All processes that this run has caused, but for this one."""

@@ -174,5 +174,5 @@ def soak(run: Run) -> None:
     run.lost(soaking.sent - soaking.accepted - soaking.failed, soaking.sent)
     run.figure("calls beyond their deadline + 1 s", soaking.hangs, "", 0)
     run.doubled()
-    run.figure("memory of the orchestrator, later than at the first fifth", grown, "MiB", 32)
+    run.figure("memory of the orchestrator grows by", grown * 3600 / (seconds * 0.8), "MiB/h", 1)
     run.note(f"{soaking.accepted} calls were answered, {soaking.failed} failed with a cause.")
