@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from time import monotonic, process_time, sleep
@@ -58,6 +59,11 @@ class Far:
         done = subprocess.run([*self.network.command, *words], capture_output=True, text=True, check=False)
         if done.returncode:
             raise Unavailable(f"{' '.join(words)}: {done.stderr.strip()}")
+
+    def end_sessions(self) -> None:
+        """Have sshd there know that nobody is at the other end, which it may learn minutes after a cut."""
+        for pid in self.host.sessions():
+            os.kill(pid, signal.SIGKILL)
 
     def filter(self, table: str, chain: str, policy: str, rule: str) -> None:
         """Filter packets there."""
@@ -300,9 +306,17 @@ def flapping(run: Run) -> None:
         far.network.heal()
         sleep(0.2)
     share = (process_time() - busy) / (monotonic() - began)
-    far.call()
-    far.judge()
     run.figure("processor time of the orchestrator", share * 100, "%", 20)
+    (outcome,) = far.grid.O.transfer(far.grid.template(os.getpid), far.worker, collect=True, transferTimeout=90)
+    run.figure("executors launched anew", len(set(far.grid.O.workers) - {far.worker}), "", 0)
+    if outcome == pid_in(far.worker):
+        far.call()
+        far.judge()
+        return
+    assert "is gone" in outcome.error, outcome.error
+    far.end_sessions()
+    until(lambda: not far.host.executors(), 10, "nothing of it is left there")
+    raise Waits(f"a connection that ssh gives up is not resumed yet: {outcome.error[:120]}")
 
 
 @row(
