@@ -172,7 +172,8 @@ class Run:
         words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", "--timeout", "120"]
         words += ["--basetemp", str(self.folder / "pytest"), *where]
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-        counts = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed|skipped|error)", done.stdout)}
+        last = (done.stdout.strip().splitlines() or [""])[-1]
+        counts = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed|skipped|error)", last)}
         assert done.returncode == 0, f"{counts}: {done.stdout[-1500:]}"
         if not counts.get("passed"):
             raise Unavailable(f"all tests of it are skipped: {done.stdout[-300:]}")

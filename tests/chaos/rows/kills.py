@@ -369,12 +369,17 @@ def every_point(run: Run) -> None:
     run.figure("calls beyond their deadline, by at most", max(latest, 0.0), "s", 1)
 
 
+STORM_S = 800.0
+"""Longer than a storm may take that halves the throughput."""
+
+
 class Storm:
     """Many small tasks, each sent again until it is accepted, maybe while workers are killed."""
 
     def __init__(self, run: Run, kind: str, tasks: int, task_s: float) -> None:
         self.run, self.task_s = run, task_s
-        self.grid = run.grid(managers=2, workers=0)
+        self.grid = run.grid(workers=0)
+        self.grid.managers = self.grid.launch("Manager", count=2, **BACK)
         self.grid.launch("Worker", [name for name in self.grid.managers for _ in "ab"], **BACK)
         self.accepted = dict.fromkeys((f"{kind} {index}" for index in range(tasks)), 0)
         self.attempts = dict.fromkeys(self.accepted, 0)
@@ -395,6 +400,7 @@ class Storm:
         began = monotonic()
         while batch := [task for task, times in self.accepted.items() if not times][:200]:
             names = self.grid.O.workers
+            assert monotonic() - began < STORM_S, f"{len(batch)} tasks and more are left; workers: {names}"
             if names:
                 self.send(batch, [names[index % len(names)] for index in range(len(batch))])
             else:
