@@ -51,8 +51,16 @@ def run_row(name: str, run: Run) -> tuple[str, str | None]:
         return WAITS, str(error)
     except BaseException as error:
         traceback.print_exc()
-        return BROKEN, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]
+        return BROKEN, f"{type(error).__name__} at {_place(error)}: {str(error)[:300]}".replace("\n", " ")
     return KEPT, None
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised: the last of our own lines."""
+    lines = [line for line in traceback.extract_tb(error.__traceback__) if "/tests/" in line.filename]
+    return (
+        f"{os.path.basename(lines[-1].filename)}:{lines[-1].lineno} '{lines[-1].line}'" if lines else "nowhere of ours"
+    )
 
 
 def warm_up() -> None:

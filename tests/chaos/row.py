@@ -169,9 +169,11 @@ class Run:
 
     def tests(self, *where: str) -> None:
         """Have the tests of the project run that assert what the row is about."""
-        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", "--timeout", "120", *where]
+        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", "--timeout", "120"]
+        words += ["--basetemp", str(self.folder / "pytest"), *where]
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-        counts = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed|skipped|error)", done.stdout)}
+        last = (done.stdout.strip().splitlines() or [""])[-1]
+        counts = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed|skipped|error)", last)}
         assert done.returncode == 0, f"{counts}: {done.stdout[-1500:]}"
         if not counts.get("passed"):
             raise Unavailable(f"all tests of it are skipped: {done.stdout[-300:]}")
@@ -185,10 +187,10 @@ class Run:
 
     def close(self) -> None:
         """Take everything down again."""
-        for ending in reversed(self._endings):
-            ending()
         for grid in self._grids:
             grid.O.disconnect(kill=False)
+        for ending in reversed(self._endings):
+            ending()
 
     def processes(self) -> dict[int, str]:
         """All processes that this run has caused, but for this one."""

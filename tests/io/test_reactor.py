@@ -707,3 +707,21 @@ def test_many_wakes_are_one(reactor: Reactor) -> None:
     for _ in range(66_000):
         reactor.wake()
     assert turn_until_idle(reactor) < 100
+
+
+def test_where_no_thread_may_be_started_it_goes_on_without_and_tries_again(
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", refuse)
+        reactor.start_background()
+    ran = threading.Event()
+    reactor.call_soon(ran.set)
+    turn_until(reactor, ran.is_set)
+    reactor.start_background()
+    again = threading.Event()
+    reactor.call_soon(again.set)
+    assert again.wait(PATIENCE_S), "the background thread polls now"

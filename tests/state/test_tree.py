@@ -249,3 +249,11 @@ def test_a_suspicion_covers_whoever_stands_below() -> None:
     assert [tree.suspicion(name) for name in (R, B1, A1)] == [f"{R} is stopped", f"{R} is stopped", None]
     member.suspicion = None
     assert tree.suspicion(B1) is None
+
+
+def test_only_who_is_on_the_way_to_somebody_may_speak_of_it() -> None:
+    tree = tree_of(TOP)
+    for speaker, about in ((R, B1), (B, B1), (B1, B1), (A, A1), (STRANGER, B1), (A1, STRANGER), (TOP, B1)):
+        assert tree.may_speak_of(node_id(speaker), node_id(about)), (speaker, about)
+    for speaker, about in ((A, B1), (A1, B1), (A2, A1), (R, A1), (B1, B)):
+        assert not tree.may_speak_of(node_id(speaker), node_id(about)), (speaker, about)

@@ -12,6 +12,7 @@ import pytest
 from tests.system.grids import Grid, MakeGrid
 from tests.system.watching import pid_in, wait_until
 
+from softgrid._model.names import node_id
 from softgrid._wire.calls import encode_result
 
 pytestmark = pytest.mark.system
@@ -116,7 +117,7 @@ def test_what_it_orders_or_says_of_others_changes_nothing(taken_over: Grid, op: 
     assert grid.one(lambda executor: list(executor._node.tree.path), to=honest, first=True) == path
 
 
-def test_it_answers_no_call_but_its_own(taken_over: Grid, tmp_path: Path) -> None:
+def test_it_answers_and_refuses_no_call_but_its_own(taken_over: Grid, tmp_path: Path) -> None:
     grid = taken_over
     bad, honest = grid.workers
     gate = tmp_path / "gate"
@@ -136,6 +137,8 @@ def test_it_answers_no_call_but_its_own(taken_over: Grid, tmp_path: Path) -> Non
     lie = encode_result("a lie").joined()
     for source in (bad, honest):
         grid.call(say, "RESULT", grid.O.gridUniqueName, source, lie, list(range(1, 200)), to=bad, first=True)
+    refusal = order(op="refused", target=node_id(honest), reason="is gone, it is said")
+    grid.call(say, "REFUSED", grid.O.gridUniqueName, bad, refusal, list(range(1, 200)), to=bad, first=True)
     grid.call(os.getpid, to=bad)
     gate.touch()
     waiting.join(20)

@@ -62,6 +62,10 @@ class Process:
             self._reap(monotonic() + timeout)
         self._output.close()
 
+    def drop_output(self) -> None:
+        """Keep what it wrote no longer."""
+        self._output.close()
+
     def last_words(self) -> tuple[str, list[str]]:
         """Say how it ended and give the last lines it wrote."""
         if not self._reap(monotonic() + LAST_BREATH_S):

@@ -376,10 +376,14 @@ class Reactor:
             self.unshield(shielded)
 
     def start_background(self) -> None:
-        """From now on a background thread polls while nobody else does."""
+        """From now on a background thread polls while nobody else does, if this process may have one."""
         if self._background is None and not self._closed:
-            self._background = threading.Thread(target=self._run_background, name="softgrid-reactor", daemon=True)
-            self._background.start()
+            background = threading.Thread(target=self._run_background, name="softgrid-reactor", daemon=True)
+            try:
+                background.start()
+            except RuntimeError:  # no more threads are allowed: better deaf for the time of a call than dead
+                return
+            self._background = background
 
     def _run_background(self) -> None:
         while not self._closed:

@@ -107,6 +107,8 @@ class LocalLine(SupervisorLine):
             with suppress(RuntimeError):  # the interpreter is ending; then this executor leaves, and that cleans up too
                 threading.Thread(target=self._clean_up, name="softgrid-homes", daemon=True).start()
         super()._on_closed(link, reason)
+        if self._process is not None and not self._ends:
+            self._process.drop_output()  # its last words were told to all who had asked it for something
 
     def _last_words(self) -> Message:
         for pid in processes_with(COOKIE, self.cookie) if self.cookie else ():

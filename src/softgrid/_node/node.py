@@ -20,7 +20,7 @@ from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import SegmentPool, segment_limit
 from softgrid._io.threads import IdleThreads, Serial
 from softgrid._launch.local import LocalLine
-from softgrid._model.errors import Closed, SoftgridError
+from softgrid._model.errors import Closed, SoftgridError, Undecodable
 from softgrid._model.names import GridName, NodeId
 from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
@@ -385,6 +385,8 @@ class Node:
     def _on_refused(self, link: Link, source: int, message_id: int, body: bytes) -> None:
         message = decode_control(body)
         target, reason = control_field(message, "target", int), control_field(message, "reason", str)
+        if not self.tree.may_speak_of(source, target):
+            raise Undecodable("a refusal of somebody who is not on the way")
         self.transfers.on_refused(message_id, target, reason)
         self.requests.on_refused(message_id, target, reason)
         if link is self.switch.hop_to(target):

@@ -158,6 +158,11 @@ class Tree(Generic[Hop]):
         """The executors directly below this one."""
         return [member for member in self.below() if member.path[-1] == self.name]
 
+    def may_speak_of(self, source: int, target: int) -> bool:
+        """Whether *source* may lie on the way to *target*, as far as is known here: nobody beside it does."""
+        speaker, about = self.members.get(NodeId(source)), self.members.get(NodeId(target))
+        return speaker is None or about is None or speaker is about or speaker.name in about.path
+
     def suspicion(self, name: str) -> str | None:
         """Why somebody below does not work although it is there: for itself, or for who stands above it."""
         member = self.find(name)

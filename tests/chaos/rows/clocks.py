@@ -124,17 +124,17 @@ def jumps(run: Run) -> None:
     shift.write_text("0")
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
     watched = Watched(run, [], {"LD_PRELOAD": str(library), "SHIM_SHIFT": str(shift)})
-    seen = set()
+    seen: list[int] = []
     for step in STEPS:
         beside = shift.with_suffix(".new")
         beside.write_text(str(step))
         beside.rename(shift)
         for _ in range(run.times(8, 1)):
-            seen.add(watched.look())
+            seen.append(watched.look())
             sleep(run.lasting(0.5, 0.1))
     assert any(abs(second) > 500 for second in seen), f"the clock did not jump: {seen}"
     run.figure("jumps", len(STEPS))
-    run.figure("executors that changed", 0 if seen else 1, "", 0)
+    run.figure("looks, and everybody was as before", len(seen))
 
 
 @row(

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic, sleep
 
 from tests.chaos.row import Run, row, until
@@ -21,6 +22,8 @@ from tests.system.watching import pid_in
 WORKING = (
     PREAMBLE
     + """
+import faulthandler
+faulthandler.register(signal.SIGUSR1, all_threads=True)
 O = Orchestrator(logKwargs={'logToStdout': False})
 tell('begins')
 router = launch(O, 'Router')[0]
@@ -30,6 +33,18 @@ while True:
     call(O, 'lambda: sum(range(10000))')
 """
 )
+
+
+def await_end(script: subprocess.Popen[str], said: Path) -> None:
+    """See a script end; one that does not says where it is."""
+    try:
+        script.wait(30)
+    except subprocess.TimeoutExpired:
+        script.send_signal(signal.SIGUSR1)
+        sleep(1)
+        script.kill()
+        script.wait()
+        raise AssertionError(f"Ctrl-C did not end it: {said.read_text()[-3000:]}") from None
 
 
 @row(
@@ -42,21 +57,22 @@ while True:
 def leaving(run: Run) -> None:
     slowest = 0.0
     rounds = run.times(50, 2)
-    for _ in range(rounds):
-        words = [sys.executable, "-c", WORKING]
-        script = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for number in range(rounds):
+        words, said = [sys.executable, "-c", WORKING], run.folder / f"said{number}"
+        with open(said, "w") as errors:
+            script = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert script.stdout is not None
         assert ">> begins" in script.stdout.readline()
         sleep(run.random.uniform(0, 0.4))
         script.send_signal(signal.SIGINT)
         began = monotonic()
-        script.wait(30)
+        await_end(script, said)
         until(lambda: not run.processes(), 30, "nothing is left")
         slowest = max(slowest, monotonic() - began)
         script.stdout.close()
     for _ in range(run.times(10, 1)):
         grid = run.full_tree()
-        call = grid.template(work.wait_for_ever, returnResult=False)
+        call = grid.template(work.wait_for_ever, str(run.ledger.path), returnResult=False)
         grid.O.transfer(call, grid.workers)
         ends = [threading.Thread(target=grid.O.disconnect, kwargs={"kill": False}) for _ in "ab"]
         began = monotonic()
@@ -174,5 +190,5 @@ def soak(run: Run) -> None:
     run.lost(soaking.sent - soaking.accepted - soaking.failed, soaking.sent)
     run.figure("calls beyond their deadline + 1 s", soaking.hangs, "", 0)
     run.doubled()
-    run.figure("memory of the orchestrator, later than at the first fifth", grown, "MiB", 32)
+    run.figure("memory of the orchestrator grows by", grown * 3600 / (seconds * 0.8), "MiB/h", 1)
     run.note(f"{soaking.accepted} calls were answered, {soaking.failed} failed with a cause.")

@@ -124,8 +124,8 @@ def top(run: Run) -> None:
         script.kill()
         script.wait()
         script.stdout.close()
-    run.figure("false deaths", 0 if script.returncode == 0 else 1, "", 0)
-    run.note(f"Stopped for {pause:g} s; the script itself checks that its workers are the same in the end.")
+    run.figure("stopped for", pause, "s")
+    run.note("The script itself checks each answer, and that its workers are the same in the end.")
 
 
 def deaths(grid: Grid) -> int:

@@ -57,10 +57,11 @@ def end_soon_after(path: str, task: str, seconds: float) -> str:
     return task
 
 
-def resist() -> None:
+def resist(path: str) -> None:
     """Ignore every signal that can be ignored, and hold the interpreter lock."""
     for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_IGN)
+    note(path, "busy")
     hold_the_interpreter()
 
 
@@ -95,7 +96,8 @@ def die(how: str) -> Any:
     return how
 
 
-def wait_for_ever() -> None:
+def wait_for_ever(path: str) -> None:
     """Do nothing, without an end."""
+    note(path, "busy")
     while True:
         signal.pause()
