@@ -372,14 +372,20 @@ def test_when_the_time_is_up_what_is_missing_fails_and_comes_too_late(sending: S
     sending.check_nothing_sent()
 
 
-def test_an_interrupt_while_waiting_drops_what_is_waited_for(sending: Sending) -> None:
+def test_an_interrupt_while_waiting_takes_back_what_is_waited_for_and_nothing_else(sending: Sending) -> None:
     def interrupt(waiter: Any) -> None:
         raise KeyboardInterrupt
 
+    sending.transfer([A2], collect=False)
+    taken_back: list[Any] = []
+    sending.transfers.cancel = taken_back.append
     sending.reactor.while_waiting = interrupt
     with pytest.raises(KeyboardInterrupt):
         sending.transfer([A1])
-    assert len(sending.transfers.inflight) == 0
+    ((message_id, target, name),) = taken_back.pop()
+    assert (target, name) == (node_id(A1), A1)
+    assert sending.transfers.inflight.is_open(message_id)
+    assert taken_back == []
 
 
 def test_leaving_the_grid_while_waiting_fails_what_is_missing(sending: Sending) -> None:
