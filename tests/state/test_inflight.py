@@ -290,3 +290,63 @@ def test_a_call_that_is_sent_while_somebody_dies_does_not_save_the_dead() -> Non
     inflight, batch, _ = opened(10, 20)
     inflight.lose(_WhileAnotherThreadSends(inflight, 10), lambda name, target, message_id: LOST)
     assert isinstance(batch.outcomes[0], SoftgridError)
+
+
+# -- taken back, tried again ----------------------------------------------------------------------
+
+
+def test_who_watches_a_call_is_told_once_when_it_is_over() -> None:
+    inflight, told = InFlight(), []
+    batch = Batch(["a", "b", "c"], [{}, {}, {}])
+    ids = [inflight.open(batch, index, target) for index, target in enumerate((10, 20, 30))]
+    for message_id in ids:
+        inflight.watch(message_id, lambda message_id=message_id: told.append(message_id))  # type: ignore[misc]
+    inflight.watch(ids[0], lambda: told.append(-1))
+    inflight.settle(ids[0], 10, b"result")
+    assert told == [ids[0], -1]
+    inflight.lose({20}, lambda name, target, message_id: LOST)
+    assert told[2:] == [ids[1]]
+    inflight.drop(batch)
+    assert told[3:] == [ids[2]]
+    inflight.settle(ids[0], 10, b"late")
+    assert len(told) == 4
+
+
+def test_a_call_for_several_is_over_when_the_last_has_answered() -> None:
+    inflight, told = InFlight(), []
+    batch = Batch(["a", "b"], [{}, {}])
+    message_id = inflight.open_fan(batch, 1, {0: 10, 1: 20})
+    inflight.watch(message_id, lambda: told.append("over"))
+    inflight.settle(message_id, 10, b"one")
+    assert told == []
+    inflight.settle(message_id, 20, b"two")
+    assert told == ["over"]
+
+
+def test_only_calls_of_users_can_be_taken_back_and_only_those_that_are_meant() -> None:
+    inflight = InFlight()
+    question, calls = Batch(["a"], [{}]), Batch(["a", "b", "c"], [{"label": "x"}, {"label": "y"}, {"label": "x"}])
+    calls.is_cancellable = True
+    inflight.open(question, 0, 10)
+    first = inflight.open(calls, 0, 10)
+    inflight.open(calls, 1, 20)
+    fan = inflight.open_fan(calls, 1, {2: 30})
+    found = inflight.cancellable(lambda batch, index: batch.kwargs[index].get("label") == "x")
+    assert found == [(first, 10, "a"), (fan, 30, "c")]
+
+
+def test_an_outcome_that_is_followed_by_another_attempt_fills_nothing() -> None:
+    inflight, seen = InFlight(), []
+    batch = Batch(["a"], [{}])
+
+    def again(index: int, outcome: Any) -> Any:
+        seen.append(outcome)
+        return None if outcome == b"first" else b"told " + outcome
+
+    batch.again = again
+    inflight.settle(inflight.open(batch, 0, 10), 10, b"first")
+    assert (batch.done, batch.outcomes) == (False, [None])
+    inflight.settle(inflight.open(batch, 0, 20), 20, b"second")
+    assert (batch.done, batch.outcomes, seen) == (True, [b"told second"], [b"first", b"second"])
+    batch.fill(0, b"third")
+    assert (batch.outcomes, len(seen)) == ([b"told second"], 2)

@@ -246,7 +246,7 @@ def test_a_task_that_cannot_be_meant_is_named(task: Any) -> None:
 
 
 def again(doing: Doing, worker: str, task: int, *, is_lost: bool) -> list[Effect]:
-    effects = list(doing.take(doing.job.on_again(task, doing.now)))
+    effects = list(doing.take(doing.job.on_again(task)))
     if is_lost:
         doing.held[worker].clear()
         return effects + doing.take(doing.job.on_lost(worker))
@@ -261,11 +261,17 @@ def test_a_task_that_failed_is_done_once_more_by_its_worker_before_that_is_let_g
     assert doing.answer("a") == [Release("a")]
 
 
-def test_a_task_of_a_lost_worker_goes_to_another_one_that_is_idle() -> None:
+def test_a_task_of_a_lost_worker_goes_to_another_one_as_soon_as_that_can_take_it() -> None:
     doing = Doing(2, "ab")
     doing.ready("a")
-    doing.job.on_ready("b", 0.0)
-    doing.job.on_answer("b", LONG)  # has nothing to do, and is let go of
+    doing.ready("b")
+    assert again(doing, "a", 0, is_lost=True) == []
+    assert doing.answer("b") == [Deal("b", [0])]
+
+
+def test_a_task_of_the_last_worker_is_given_up_when_nobody_is_expected() -> None:
+    doing = Doing(1, "a")
+    doing.ready("a")
     assert again(doing, "a", 0, is_lost=True) == [GiveUp([0])]
 
 
@@ -321,7 +327,7 @@ def test_every_task_ends_once_however_often_workers_fail_and_die(
         else:
             doing.job.expect()
             for task in held:
-                doing.take(doing.job.on_again(task, doing.now))
+                doing.take(doing.job.on_again(task))
             doing.lost(worker)
             heir = next(names)
             doing.held[heir] = []

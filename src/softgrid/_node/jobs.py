@@ -186,7 +186,7 @@ class JobRun:
             return told(attempts, outcome)
         self._dealt[index] = None
         self._calls[index] = self._kept[index].again(attempts.number)
-        self._perform(self._job.on_again(index, monotonic()))
+        self._perform(self._job.on_again(index))
         self._note_end(worker, outcome)
         return None
 

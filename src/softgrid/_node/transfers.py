@@ -367,8 +367,12 @@ class Transfers:
         self._reactor.run_in_turn(lambda: batch.fill(index, error))
 
     def _unreachable(self, name: str) -> SoftgridError:
+        """Say why a call cannot be sent; so it certainly does not run."""
         try:
             self._tree.check_reachable(name)
+        except PeerLost as known:
+            known.was_running = False
+            return known
         except SoftgridError as error:
             return error
         lost = PeerLost(f"{name} cannot be reached: the connection towards it is gone")

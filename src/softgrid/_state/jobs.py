@@ -125,12 +125,9 @@ class Job:
             return []
         return self._give_up_alone()
 
-    def on_again(self, task: int, now: float) -> list[Effect]:
+    def on_again(self, task: int) -> list[Effect]:
         """A task that had been dealt is to be done once more, after all others; said before its end is told."""
         self._left.append(task)
-        for worker, hand in self._hands.items():
-            if hand.is_ready and not hand.held:
-                return self._deal(worker, hand, now)
         return self._give_up_alone()
 
     def workers(self) -> list[str]:
