@@ -27,6 +27,11 @@ class OwnError(OSError):
     pass
 
 
+class Outer:
+    class Inner(OwnError):
+        pass
+
+
 # -- what is asked for ----------------------------------------------------------------------------
 
 
@@ -50,6 +55,7 @@ def test_losses_and_failures_are_granted_together_or_apart(retries: Any, lost: i
         (OSError, {"OSError"}),
         ([ValueError, OwnError], {"ValueError", f"{__name__}.OwnError"}),
         ((KeyboardInterrupt,), {"KeyboardInterrupt"}),
+        (Outer.Inner, {f"{__name__}.Inner"}),
     ],
 )
 def test_the_exceptions_that_count_are_known_by_name(retry_on: Any, names: set[str]) -> None:

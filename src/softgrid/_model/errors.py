@@ -131,8 +131,8 @@ class Closed(SoftgridError):
 
 
 def class_name(cls: type) -> str:
-    """Give the name by which a class is known at both ends of a call."""
-    return f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.")[:512]
+    """Give the name by which a class is known at both ends of a call; one that travels loses where it is nested."""
+    return f"{cls.__module__}.{cls.__name__}".removeprefix("builtins.")[:512]
 
 
 def shorten(value: object, limit: int = 120) -> str:

@@ -79,6 +79,7 @@ class Transfers:
                 f"{len(self.inflight.slots)} calls of this executor are not answered yet "
                 f"(rule 'transfer_maximum_open_calls')"
             )
+        kills = check_on_timeout(spec.on_timeout)
         if spec.collect and spec.bounce is None and spec.timeout is None and type(spec.receivers) is str:
             target = node_id(spec.receivers)
             way = self.bridges.get(target) or self._tree.routes.get(target)
@@ -94,7 +95,6 @@ class Transfers:
         kwargs_list = self._one_per_receiver(spec.transfer_kwargs, len(names))
         allowed_list = expand_bridging(spec.allow_bridging, len(names))
         timeout = check_timeout(spec.timeout, "transferTimeout")
-        kills = check_on_timeout(spec.on_timeout)
         if timeout is not None:
             timeout = wait_timeout(timeout, spec.multiplier, len(self._tree.path))
         fans = self._fans(spec, kwargs_list, len(names))

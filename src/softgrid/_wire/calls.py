@@ -158,7 +158,7 @@ def encode_exception(error: BaseException, skip: int = 1) -> Outbound:
     lines[-1] = shorten(lines[-1].rstrip("\n"), MAX_MESSAGE) if len(lines[-1]) > MAX_MESSAGE else lines[-1]
     account: Message = {
         "op": "raised",
-        "type": class_name(type(error)),
+        "type": f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
         "classes": [class_name(cls) for cls in type(error).__mro__[:MAX_CLASSES]],
         "message": _text_of(error)[:MAX_TRACEBACK],
         "traceback": "".join(lines)[-MAX_TRACEBACK:],
