@@ -11,7 +11,7 @@ from softgrid._api.machine_management import MachineManagement
 from softgrid._model.errors import BadArgument
 from softgrid._model.status import SoftgridStatus
 from softgrid._model.transfer import TransferSpec
-from softgrid._node.cancelling import matching
+from softgrid._state.inflight import matching
 from softgrid._state.receivers import expand_receivers, managers_with_workers
 from softgrid._state.timeouts import check_seconds, wait_timeout
 

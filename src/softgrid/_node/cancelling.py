@@ -15,13 +15,13 @@ from functools import partial
 from typing import Any
 
 from softgrid._io.reactor import Reactor, Waiter
-from softgrid._model.errors import BadArgument, Cancelled, NoRoute, Refused, SoftgridError
+from softgrid._model.errors import Cancelled, NoRoute, Refused, SoftgridError
 from softgrid._model.names import node_id
 from softgrid._model.rules import Rules
 from softgrid._node.control import Answer, Control, error_message
 from softgrid._node.launching import Launching
 from softgrid._node.transfers import OpenCall, Transfers
-from softgrid._state.inflight import Batch
+from softgrid._state.inflight import Matches
 from softgrid._state.tree import Tree
 from softgrid._wire.control import Message, field
 
@@ -29,20 +29,6 @@ UNSENT = "cancelled: it had not left"
 WAITING = "cancelled while it waited for its next attempt"
 CONFIRM_S = 5.0
 """How long it may take, after the last blow, until it is known that it has fallen."""
-
-Matches = Callable[[Batch, int], bool]
-
-
-def matching(label: object, names: frozenset[str] | None) -> Matches:
-    """Say which calls are meant: those with that label (None: any), at these executors (None: any)."""
-    if label is not None and not isinstance(label, str):
-        raise BadArgument("label", label, "None or a string")
-
-    def matches(batch: Batch, index: int) -> bool:
-        is_meant = label is None or batch.kwargs[index].get("label") == label
-        return is_meant and (names is None or batch.names[index] in names)
-
-    return matches
 
 
 class Cancelling:

@@ -18,7 +18,7 @@ from softgrid._node.encoder import EncodedCall, Kwargs
 from softgrid._node.reserving import Outcome, Reserving
 from softgrid._node.retrying import Told, policy_of, told, verdict
 from softgrid._node.transfers import Transfers, check_on_timeout
-from softgrid._state.inflight import Batch
+from softgrid._state.inflight import Batch, Matches
 from softgrid._state.jobs import Deal, Effect, GiveUp, Job, Release
 from softgrid._state.reservations import Wish
 from softgrid._state.retries import Attempts
@@ -190,7 +190,7 @@ class JobRun:
         self._note_end(worker, outcome)
         return None
 
-    def cancel_waiting(self, matches: Callable[[Batch, int], bool], error: SoftgridError) -> list[str]:
+    def cancel_waiting(self, matches: Matches, error: SoftgridError) -> list[str]:
         """Take back the tasks that match and have not been dealt."""
         found = [
             index

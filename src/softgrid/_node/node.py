@@ -30,7 +30,7 @@ from softgrid._node.admission import Admission
 from softgrid._node.bridge_building import BridgeBuilding
 from softgrid._node.bridge_heirs import BridgeHeirs
 from softgrid._node.bridges import Bridges, pairs_in
-from softgrid._node.cancelling import Cancelling, Matches
+from softgrid._node.cancelling import Cancelling
 from softgrid._node.control import Control
 from softgrid._node.doorway import Doorway
 from softgrid._node.execution import Execution
@@ -55,6 +55,7 @@ from softgrid._node.switch import Switch
 from softgrid._node.transfers import Transfers
 from softgrid._node.translations import Translations
 from softgrid._node.workers import Workers
+from softgrid._state.inflight import Matches
 from softgrid._state.refusals import SUMMARY_S, Refusals
 from softgrid._state.reservations import Reservations
 from softgrid._state.tree import Member, Tree

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from softgrid._io.reactor import Reactor
 from softgrid._model.errors import Cancelled, NoRoute, PeerLost, SoftgridError
 from softgrid._node.encoder import EncodedCall, Encoder, Kwargs
-from softgrid._state.inflight import Batch, Outcome
+from softgrid._state.inflight import Batch, Matches, Outcome
 from softgrid._state.retries import Attempts, RetryPolicy, read_policy
 from softgrid._wire.calls import failure_of
 
@@ -55,7 +55,7 @@ def told(attempts: Attempts, outcome: Outcome) -> Outcome:
 class Held(Protocol):
     """Calls that are not on their way yet, or not now."""
 
-    def cancel_waiting(self, matches: Callable[[Batch, int], bool], error: SoftgridError) -> list[str]: ...
+    def cancel_waiting(self, matches: Matches, error: SoftgridError) -> list[str]: ...
 
 
 class Plan:
@@ -159,7 +159,7 @@ class Retrying:
         del self._calls[index]
         return self._attempts.pop(index)
 
-    def cancel_waiting(self, matches: Callable[[Batch, int], bool], error: SoftgridError) -> list[str]:
+    def cancel_waiting(self, matches: Matches, error: SoftgridError) -> list[str]:
         """Give up the calls that match and wait for their next attempt; gives who had them."""
         found = [index for index in self._waiting if matches(self._batch, index)]
         for index in found:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from softgrid._model.errors import SoftgridError
+from softgrid._model.errors import BadArgument, SoftgridError
 
 Outcome = Any
 """The body of a RESULT, still encoded, or why there is none."""
@@ -56,6 +56,22 @@ class Batch:
         for index, outcome in enumerate(self.outcomes):
             if outcome is None:
                 self.fill(index, outcome_for(self.names[index]))
+
+
+Matches = Callable[[Batch, int], bool]
+"""Says whether the call at that index of a batch is meant."""
+
+
+def matching(label: object, names: frozenset[str] | None) -> Matches:
+    """Say which calls are meant: those with that label (None: any), at these executors (None: any)."""
+    if label is not None and not isinstance(label, str):
+        raise BadArgument("label", label, "None or a string")
+
+    def matches(batch: Batch, index: int) -> bool:
+        is_meant = label is None or batch.kwargs[index].get("label") == label
+        return is_meant and (names is None or batch.names[index] in names)
+
+    return matches
 
 
 class InFlight:
@@ -135,7 +151,7 @@ class InFlight:
         for on_over in self._watched.pop(message_id, ()):
             on_over()
 
-    def cancellable(self, matches: Callable[[Batch, int], bool]) -> list[tuple[int, int, str]]:
+    def cancellable(self, matches: Matches) -> list[tuple[int, int, str]]:
         """Give the open calls of users that match: message id, target and name of each."""
         found = [
             (message_id, target, batch.names[index])
