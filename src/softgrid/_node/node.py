@@ -21,7 +21,7 @@ from softgrid._io.segments import SegmentPool, segment_limit
 from softgrid._io.slate import Slate
 from softgrid._io.threads import IdleThreads, Serial
 from softgrid._launch.local import LocalLine
-from softgrid._model.errors import Closed, SoftgridError
+from softgrid._model.errors import Cancelled, Closed, SoftgridError
 from softgrid._model.names import GridName, NodeId
 from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
@@ -575,6 +575,8 @@ class Node:
         result = read()
         handling = kwargs.get("result_handling") or {}
         if isinstance(result, Failed):
+            if isinstance(result.error, Cancelled) or getattr(result.error, "is_cancelled", False):
+                return  # whoever asked for that has been told
             self.logs.say("error", f"a transfer to {name} failed: {result.error}")
         elif handling.get("return_result", True):
             if handling.get("result_name") is not None:

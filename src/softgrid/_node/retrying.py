@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from softgrid._io.reactor import Reactor
-from softgrid._model.errors import Cancelled, NoRoute, PeerLost, SoftgridError
+from softgrid._model.errors import NoRoute, PeerLost, SoftgridError
 from softgrid._node.encoder import EncodedCall, Encoder, Kwargs
 from softgrid._state.inflight import Batch, Matches, Outcome
 from softgrid._state.retries import Attempts, RetryPolicy, read_policy
@@ -165,10 +165,3 @@ class Retrying:
         for index in found:
             self._finish(index, error)
         return [self._batch.names[index] for index in found]
-
-
-def is_cancelled(outcome: Outcome) -> bool:
-    """Whether a call ended because its caller took it back."""
-    outcome = outcome.outcome if isinstance(outcome, Told) else outcome
-    failure = failure_of(outcome)
-    return isinstance(outcome, Cancelled) or (failure is not None and failure.account.get("cancelled") is True)

@@ -211,6 +211,11 @@ class Failure(Exception):
         """Whether the function had begun."""
         return bool(self.account["op"] == "raised")
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether its caller took the call back."""
+        return self.account.get("cancelled") is True
+
     def __str__(self) -> str:
         return f"{self._told()}\n{self.attempts}" if self.attempts else self._told()
 
@@ -228,7 +233,7 @@ class Failure(Exception):
         """Give what a caller should see raised: the function's own exception where there is one."""
         if self.exception is not None:
             return self.exception
-        if self.account.get("cancelled") is True:
+        if self.is_cancelled:
             return Cancelled(str(self))
         return RemoteFailure(str(self)) if self.was_run else SoftgridError(str(self))
 
