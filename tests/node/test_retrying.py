@@ -130,6 +130,14 @@ def test_only_the_call_that_ran_is_charged_and_blamed(retry: Retry) -> None:
     assert waiting != running
 
 
+@pytest.mark.parametrize("running", [None, 999])
+def test_of_a_call_beside_the_queue_it_is_not_known_whether_it_ran(retry: Retry, running: Any) -> None:
+    retry.start([A1], priority=None)
+    retry.take_calls()
+    retry.dies(A1, running=running)
+    assert str(retry.outcome()).endswith("the call may have run")
+
+
 def test_three_deaths_are_enough_whatever_was_granted(retry: Retry) -> None:
     retry.start([A1], retries=100)
     for doomed, heir in ((A1, A2), (A2, B1), (B1, None)):
@@ -289,4 +297,6 @@ def test_as_many_calls_may_be_open_as_the_rule_says(retry: Retry) -> None:
         retry.start([A1])
     assert len(retry.take_calls()) == 2
     retry.answer(A1, retry.sent[0][1], "one")
+    with pytest.raises(SoftgridError, match="and 2 more are too many"):
+        retry.start([A1, A2])
     retry.start([A1])

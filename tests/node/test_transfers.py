@@ -388,6 +388,19 @@ def test_an_interrupt_while_waiting_takes_back_what_is_waited_for_and_nothing_el
     assert taken_back == []
 
 
+def test_an_interrupt_while_calls_are_sent_takes_them_back_if_they_were_to_be_collected(sending: Sending) -> None:
+    def interrupt(shielded: bool) -> None:
+        raise KeyboardInterrupt
+
+    taken_back: list[Any] = []
+    sending.transfers.cancel = taken_back.append
+    sending.reactor.unshield = interrupt
+    for receivers, more in (([A1, A2], {}), (B1, {}), ([A1], {"collect": False})):
+        with pytest.raises(KeyboardInterrupt):
+            sending.transfer(receivers, **more)
+    assert [[name for _, _, name in calls] for calls in taken_back] == [[A1, A2], [B1]]
+
+
 def test_leaving_the_grid_while_waiting_fails_what_is_missing(sending: Sending) -> None:
     sending.reactor.is_closed = True
     (result,) = sending.transfer([A1])

@@ -63,7 +63,8 @@ def test_so_many_calls_of_one_executor_may_be_open(make_grid: MakeGrid, tmp_path
     opened.append(Gate(grid, grid.workers[0], tmp_path))
     assert grid.O.transfer(grid.template(abs, -7, resultName="r"), grid.workers[0]) is None
     status = grid.O.transfer(grid.template(abs, -7), grid.workers[0], collect=True)
-    assert status.error == "2 calls of this executor are not answered yet (rule 'transfer_maximum_open_calls')"
+    unanswered = "2 calls of this executor are not answered yet, and 1 more are too many"
+    assert status.error == f"{unanswered} (rule 'transfer_maximum_open_calls')"
     opened[0].open()
     wait_until(lambda: grid.O._executedReturned.get("r") == [7], what="the others are answered")
     assert grid.one(abs, -7) == 7

@@ -64,14 +64,11 @@ class Cancelling:
         grace_s = self._rules()["cancel_grace_time"] if grace_s is None else grace_s
         all_over, calls, ended = Waiter(), [], []
 
-        def on_all_over() -> None:
-            all_over.set()
-
         def begin() -> None:
             for held in list(self._transfers.held):
                 ended.extend(held.cancel_waiting(matches, Cancelled(WAITING)))
             calls.extend(self._transfers.inflight.cancellable(matches))
-            self.begin(calls, grace_s, on_all_over)
+            self.begin(calls, grace_s, all_over.set)
 
         self._reactor.run_in_turn(begin)
         self._reactor.wait(all_over, grace_s + CONFIRM_S)

@@ -136,11 +136,11 @@ class JobRun:
         if self._early is not None:
             self._early.append(lambda: self.on_ended(holder))
         elif holder in self._names:
-            self._lose(self._names[holder])
+            worker = self._names[holder]
+            self._lose(worker, is_dead=not self._reserving.is_there(worker))
 
-    def _lose(self, worker: str) -> None:
+    def _lose(self, worker: str, *, is_dead: bool) -> None:
         """A worker does nothing for this job any more; one that has died is replaced where that was asked for."""
-        is_dead = not self._reserving.is_there(worker)
         if is_dead and self._replaces_lost and worker not in self._replaced and not self.batch.done:
             self._replaced.add(worker)
             self._job.expect()
@@ -200,6 +200,7 @@ class JobRun:
         self._job.withdraw(found)
         for index in found:
             self._attempts.pop(index, None)
+            self._kept.pop(index, None)
             self._calls[index] = None
             self.batch.fill(index, error)
         return [self.batch.names[index] for index in found]
@@ -216,7 +217,7 @@ class JobRun:
     def _note_end(self, worker: str, outcome: Any) -> None:
         """A worker has answered for a task, or will never do so."""
         if isinstance(outcome, (PeerLost, NoRoute)):
-            self._lose(worker)
+            self._lose(worker, is_dead=True)
         else:
             self._perform(self._job.on_answer(worker, monotonic()))
 

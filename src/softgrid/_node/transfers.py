@@ -74,11 +74,7 @@ class Transfers:
 
     def transfer(self, spec: TransferSpec) -> list[Any] | None:
         """Send, and collect when asked to; a receiver's failure is a Failed in its place; raises what concerns all."""
-        if self.maximum_open is not None and len(self.inflight.slots) >= self.maximum_open:
-            raise Refused(
-                f"{len(self.inflight.slots)} calls of this executor are not answered yet "
-                f"(rule 'transfer_maximum_open_calls')"
-            )
+        self._check_room(1)
         kills = check_on_timeout(spec.on_timeout)
         if spec.collect and spec.bounce is None and spec.timeout is None and type(spec.receivers) is str:
             target = node_id(spec.receivers)
@@ -106,6 +102,7 @@ class Transfers:
                 for _ in range(1 if fan is None else len(fan))
             ],
         )
+        self._check_room(len(batch.names))
         batch.is_cancellable = True
         waiter = Waiter()
         batch.on_done = waiter.set
@@ -123,7 +120,7 @@ class Transfers:
             else:
                 memory = self._send_batch(batch, names, kwargs_list, fans, allowed_list, is_one_call)
         finally:
-            self._reactor.unshield(shielded)
+            self._unshield(shielded, batch if spec.collect else None)
         if spec.collect:
             return self.collect(batch, waiter, timeout, kills=kills)
         self._watch_over(batch, memory, timeout, kills=kills)
@@ -161,8 +158,24 @@ class Transfers:
         try:
             self._send_body(body, self.inflight.open(batch, 0, target), target, way, allows_bridge)
         finally:
-            self._reactor.unshield(shielded)
+            self._unshield(shielded, batch)
         return self.collect(batch, waiter, None)
+
+    def _unshield(self, shielded: bool, collected: Batch | None) -> None:
+        """Let Ctrl-C through that came while calls were being sent; it takes those back that were to be collected."""
+        try:
+            self._reactor.unshield(shielded)
+        except KeyboardInterrupt:
+            if collected is not None:
+                self._reactor.run_in_turn(lambda: self._on_interrupt(collected))
+            raise
+
+    def _check_room(self, count: int) -> None:
+        """Raise Refused when so many further calls would be too many."""
+        open_calls = len(self.inflight.slots)
+        if self.maximum_open is not None and open_calls + count > self.maximum_open:
+            unanswered = f"{open_calls} calls of this executor are not answered yet"
+            raise Refused(f"{unanswered}, and {count} more are too many (rule 'transfer_maximum_open_calls')")
 
     def _is_lost(self, message_id: int, target: int, way: Way) -> bool:
         """Whether the way to a target went while its call was being made: its loss was told before anybody waited."""
@@ -425,7 +438,7 @@ class Transfers:
             if name is not None and type(result) is not Failed:
                 self._on_named(name, result)
 
-    def _on_interrupt(self, batch: Batch, before_cancel: Callable[[], None]) -> None:
+    def _on_interrupt(self, batch: Batch, before_cancel: Callable[[], None] = lambda: None) -> None:
         before_cancel()
         self._take_back(batch, lambda name: Cancelled("cancelled: Ctrl-C was pressed while its caller waited"))
 
@@ -540,9 +553,16 @@ class Transfers:
             return Cancelled(cancelled)
         call = (self._tree.node_id, message_id)
         was_running = self.last_calls.was_running(target, call)
+        if not was_running and self._ran_beside(message_id):
+            was_running = None
         error = PeerLost(f"{name} is gone: {cause}; {_FATE[was_running]}")
         error.was_running, error.is_blamed = was_running, self.last_calls.is_blamed(target, call)
         return error
+
+    def _ran_beside(self, message_id: int) -> bool:
+        """Whether a call has no place in the queue, of which alone it is known what ran."""
+        kwargs = self.inflight.kwargs_of(message_id)
+        return isinstance(kwargs, Mapping) and kwargs.get("priority", 1) is None
 
 
 _FATE = {

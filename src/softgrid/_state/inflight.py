@@ -143,6 +143,13 @@ class InFlight:
             self._tell_watcher(message_id)
         return True
 
+    def kwargs_of(self, message_id: int) -> Any:
+        """Give what an open call was asked for with."""
+        slot, fan = self.slots.get(message_id), self._fans.get(message_id)
+        if slot is not None:
+            return slot[0].kwargs[slot[1]]
+        return None if fan is None else fan[0].kwargs[next(iter(fan[1].values()))[0]]
+
     def watch(self, message_id: int, on_over: Callable[[], None]) -> None:
         """Call *on_over* once when nobody waits for the answers to this call any more."""
         self._watched.setdefault(message_id, []).append(on_over)
