@@ -69,7 +69,11 @@ def holds_the_interpreter(begun: str) -> None:
     import re
 
     open(begun, "w").close()
-    re.match(r"(a?){60}" * 3 + "a{60}", "a" * 60)
+    while True:
+        try:
+            re.match(r"(a?){60}" * 3 + "a{60}", "a" * 60)
+        except BaseException:  # it came before the lock was held
+            continue
 
 
 def returns_all_the_same(begun: str) -> str:
@@ -205,7 +209,8 @@ def test_queued_calls_never_run_and_what_runs_is_left_alone(fresh: Begun) -> Non
 
 def test_a_call_that_waits_behind_a_stuck_one_kills_nobody(fresh: Begun) -> None:
     (worker,) = fresh.grid.O.workers
-    fresh(holds_the_interpreter, label="stuck")
+    fresh(sleeps, label="stuck")
+    os.kill(pid_in(worker), signal.SIGSTOP)
     path = fresh.start(sleeps)
     node = fresh.grid.O._node
     calls = node.transfers.inflight.cancellable(lambda batch, index: batch.kwargs[index]["label"] == "it")
@@ -213,8 +218,10 @@ def test_a_call_that_waits_behind_a_stuck_one_kills_nobody(fresh: Begun) -> None
     node.reactor.run_in_turn(lambda: node.cancelling.begin(calls, GRACE, ended.set))
     assert not ended.wait(3 * GRACE), "it cannot be said that it will not run"
     assert is_alive(pid_in(worker))
-    assert all(fresh.grid.O.cancel_transfer("stuck", grace=GRACE))
+    os.kill(pid_in(worker), signal.SIGCONT)
     assert ended.wait(PATIENCE_S)
+    assert all(fresh.grid.O.cancel_transfer("stuck", grace=PATIENCE_S))
+    assert fresh.grid.O.workers == [worker]
     check_works(fresh.grid)
     assert not path.exists()
 
@@ -332,10 +339,9 @@ def test_an_uncollected_call_and_a_job_whose_time_is_up_are_killed_too(make_grid
     grid = make_grid(managers=1, workers=1)
     template = grid.template(sleeps, str(tmp_path / "one"))
     grid.O.transfer(template, grid.workers, transferTimeout=0.3, onTimeout="kill")
-    wait_until((tmp_path / "one").exists, what="it runs")
     wait_until(lambda: len(grid.O._node.transfers.inflight) == 0, what="it is over")
     tasks = [(sleeps, [str(tmp_path / "two")])]
-    (status,) = grid.O.schedule_job(tasks, jobTimeout=0.5, onTimeout="kill", verbose=False)
+    (status,) = grid.O.schedule_job(tasks, jobTimeout=3.0, onTimeout="kill", verbose=False)
     assert f"no answer from {grid.workers[0]}, where it is being cancelled" in status.error
     wait_until(lambda: len(grid.O._node.transfers.inflight) == 0, what="it is over")
     assert grid.one(abs, -7) == 7
@@ -351,9 +357,8 @@ def test_on_timeout_must_be_one_of_two(grid: Grid) -> None:
 def test_ctrl_c_takes_back_what_is_waited_for_and_the_grid_goes_on(scripts: Scripts, collects: str) -> None:
     running = scripts.start(
         f"""
-        import time
         O = Orchestrator()
-        launch(O, 'worker', count=2)
+        workers = launch(O, 'worker', count=2)
         def wait():
             import time
             print('waiting', flush=True)
@@ -362,9 +367,8 @@ def test_ctrl_c_takes_back_what_is_waited_for_and_the_grid_goes_on(scripts: Scri
             O.{collects}
         except KeyboardInterrupt:
             tell('interrupted')
-        started = time.monotonic()
         tell(*O.schedule_job([(abs, [-7])] * 4, verbose=False))
-        tell('ended', time.monotonic() - started < 1.0)
+        tell('ended', O.workers == workers)
         """
     )
     running.await_output("waiting")

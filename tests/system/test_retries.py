@@ -194,7 +194,8 @@ def test_a_poison_is_stopped_and_those_behind_it_are_neither_blamed_nor_charged(
     )
     template = grid.template(noted, ledger.path, "good", retries=1)
     thread.start()
-    innocents = [grid.O.transfer(template, "workers", collect=True) for _ in range(3) if grid.O.workers]
+    there = [grid.O.workers[:1] for _ in range(3)]
+    innocents = [grid.O.transfer(template, names, collect=True) for names in there if names]
     thread.join(PATIENCE_S)
     (status,) = poison
     assert f"{MAX_KILLS} executors died while they ran it" in status.error

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 Record = TypeVar("Record")
 
 
-class Kept(NamedTuple, Generic[Record]):
+class Kept(NamedTuple):
     """A record that waits; *origin* is who waits for its room, if anybody does."""
 
-    record: Record
+    record: Any
     origin: int | None
     size: int
 
@@ -28,25 +28,25 @@ class LogRing(Generic[Record]):
 
     def __init__(self, max_bytes: int | None) -> None:
         self.max_bytes = max_bytes
-        self._kept: deque[Kept[Record]] = deque()
+        self._kept: deque[Kept] = deque()
         self._bytes = 0
         self._dropped = 0
 
-    def put(self, record: Record, origin: int | None, size: int) -> list[Kept[Record]]:
+    def put(self, record: Record, origin: int | None, size: int) -> list[Kept]:
         """Keep a record until it is taken; gives those that had to make room."""
         self._kept.append(Kept(record, origin, size))
         self._bytes += size
-        dropped: list[Kept[Record]] = []
+        dropped: list[Kept] = []
         while self.max_bytes is not None and self._bytes > self.max_bytes and len(self._kept) > 1:
             dropped.append(self._take_oldest())
         self._dropped += len(dropped)
         return dropped
 
-    def take(self) -> Kept[Record] | None:
+    def take(self) -> Kept | None:
         """Give the oldest record, or None when there is none."""
         return self._take_oldest() if self._kept else None
 
-    def _take_oldest(self) -> Kept[Record]:
+    def _take_oldest(self) -> Kept:
         oldest = self._kept.popleft()
         self._bytes -= oldest.size
         return oldest
