@@ -17,6 +17,8 @@ autodoc_typehints = "signature"
 nitpick_ignore_regex = [
     (r"py:.*", r"(collections|concurrent|datetime|os|pathlib|types|typing)\..*"),
     (r"py:.*", r"pysimplelog\..*"),
+    # the base of all errors is no public name
+    (r"py:class", r"softgrid\._model\.errors\.SoftgridError"),
     # types with parameters inside, which autodoc cuts at their commas
     (r"py:.*", r".*\[.*"),
 ]

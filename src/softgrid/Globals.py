@@ -26,6 +26,18 @@ making the Orchestrator. Each rule::
                                                     from the orchestrator's, where it is there as source
     executor_maximum_shared_memory                  bytes in which an executor passes large values on without a copy;
                                                     None: a quarter of the machine's memory, 0: none, they are streamed
+    cancel_grace_time                               seconds that the function of a call which is cancelled has to end
+                                                    after KeyboardInterrupt was raised in it; then its worker is killed
+    execution_maximum_queued_calls                  how many calls may wait in the queue of an executor; None: no limit
+    execution_maximum_calls_beside                  how many may run beside it at once, each in a thread of its own
+    execution_maximum_stored_results                under how many names an executor keeps results (*storeResult*)
+    transfer_maximum_open_calls                     how many calls an executor may have made that are not answered
+    transfer_maximum_message_bytes                  how large a call or a result may be that an executor puts together
+                                                    in its own memory; None: half of the memory of its machine
+    request_maximum_waiting                         how many requests may wait at an executor until they are answered
+    log_maximum_waiting_bytes                       log records that wait to be written; then the oldest are dropped and
+                                                    counted. What becomes of whoever meets another of these limits is
+                                                    said in the guide to failures
 
 >>> from softgrid import Globals
 >>> Globals.RULES['machine_maximum_number_of_managers']

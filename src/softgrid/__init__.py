@@ -11,6 +11,7 @@ from softgrid._api.package import (
     get_repository,
     get_version,
 )
+from softgrid._node.attempt import current_attempt
 from softgrid.Executors import Manager, Orchestrator, Router, Worker
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Collections",
     "DDFS",
     "Addons",
+    "current_attempt",
     "get_version",
     "get_author",
     "get_email",

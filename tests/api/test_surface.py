@@ -125,15 +125,35 @@ def test_parameters_and_defaults_are_the_promised_ones(name: str) -> None:
     promised = ALL[name]
     found = _find(promised)
     assert found is not ABSENT, f"{name} is promised and not there"
-    _check_parameters(_parameters(found, promised.entry["kind"]), promised.entry["parameters"])
+    _check_parameters(_parameters(promised), promised.entry["parameters"])
 
 
-def _parameters(found: Any, kind: str) -> list[inspect.Parameter]:
+def _parameters(promised: Promised) -> list[inspect.Parameter]:
+    """Those that the reference knows."""
+    has_ours = "ours" in promised.entry
+    found = _all_parameters(_find(promised), promised.entry["kind"])
+    return [parameter for parameter in found if not (has_ours and _is_ours(parameter))]
+
+
+def _is_ours(parameter: inspect.Parameter) -> bool:
+    return parameter.kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def _all_parameters(found: Any, kind: str) -> list[inspect.Parameter]:
     """Those that a caller can give: the `self` of a method is not among them."""
     if kind == "staticmethod":
         found = found.__func__
     parameters = list(inspect.signature(found).parameters.values())
     return parameters[1:] if kind == "method" else parameters
+
+
+@pytest.mark.parametrize("name", [name for name in DUE if "ours" in ALL[name].entry])
+def test_what_softgrid_adds_can_only_be_given_by_name_and_has_a_default(name: str) -> None:
+    promised = ALL[name]
+    added = [each for each in _all_parameters(_find(promised), promised.entry["kind"]) if _is_ours(each)]
+    assert [each.name for each in added] == [entry[0] for entry in promised.entry["ours"]]
+    for parameter, entry in zip(added, promised.entry["ours"], strict=True):
+        _check_default(parameter, entry)
 
 
 def _check_parameters(found: list[inspect.Parameter], promised: list[Any]) -> None:

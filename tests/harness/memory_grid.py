@@ -88,7 +88,7 @@ class MemoryNode:
     # what stands for transfers, logs and the node
 
     def on_gone(self, targets: set[int], cause_of: Callable[[int], str]) -> None:
-        self.inflight.lose(targets, lambda name, who: PeerLost(f"{name} is gone: {cause_of(who)}"))
+        self.inflight.lose(targets, lambda name, who, call: PeerLost(f"{name} is gone: {cause_of(who)}"))
 
     def say(self, log_type: str, message: str) -> None:
         self.said.append(f"{log_type}: {message}")

@@ -61,7 +61,7 @@ class Creating:
             if isinstance(answer, dict):
                 self.says(name, {"op": "answer", **answer}, sent.message_id)
             else:
-                self.inflight.lose({sent.destination}, lambda name, target, error=answer: error)
+                self.inflight.lose({sent.destination}, lambda name, target, call, error=answer: error)
 
     def says(self, name: str, message: dict[str, Any], message_id: int = 0) -> None:
         self.control.on_control(None, node_id(name), message_id, encode_control(message))

@@ -725,3 +725,19 @@ def test_where_no_thread_may_be_started_it_goes_on_without_and_tries_again(
     again = threading.Event()
     reactor.call_soon(again.set)
     assert again.wait(PATIENCE_S), "the background thread polls now"
+
+
+def test_timers_that_were_cancelled_long_before_they_are_due_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reactor_module, "TIMERS_KEPT", 10)
+    with a_reactor() as reactor:
+        rung: list[int] = []
+        reactor._compact_at = 10
+        kept = [reactor.call_later(3600.0, lambda: rung.append(0)) for _ in range(5)]
+        for number in range(1000):
+            reactor.call_later(3600.0, lambda: rung.append(1)).cancel()
+            reactor.call_soon(lambda number=number: rung.append(number))  # type: ignore[misc]
+            reactor.turn(0)
+        assert rung == list(range(1000))
+        assert len(reactor._timers) <= 20
+        assert all(timer.callback is not None for timer in kept)
+        assert sum(entry[2] in kept for entry in reactor._timers) == 5

@@ -28,16 +28,18 @@ def test_every_default_obeys_its_own_rule(key: str) -> None:
     check_rule(key, DEFAULTS[key])
 
 
+BOUNDS = [key for kind in ("execution", "transfer", "request", "log") for key in of_kind(f"{kind}_maximum_")]
+
 GOOD: list[tuple[str, Any]] = [
     *((key, value) for key in of_kind("_allow_") for value in (True, False)),
     *((key, value) for key in of_kind("machine_maximum_") for value in (None, 0, 1, 10**6)),
     (WORKERS, -3),
     *((key, value) for key in of_kind("timeout_") for value in (1, 0.001, 3600)),
-    ("transfer_collect_sleep_time", 0.5),
+    *((key, value) for key in ("transfer_collect_sleep_time", "cancel_grace_time") for value in (0.5, 10)),
     *((key, value) for key in of_kind("_kwargs") for value in ({}, {"logToFile": True})),
     ("overload_machine_rules", {"10.0.0.7": {WORKERS: 2}}),
     ("transport_implementation", "softgrid"),
-    *(("executor_maximum_shared_memory", value) for value in (None, 0, 1 << 30)),
+    *((key, value) for key in ("executor_maximum_shared_memory", *BOUNDS) for value in (None, 0, 1 << 30)),
     *(("transfer_compression_level", value) for value in (0, 1, 9)),
     *(("ssh_command", value) for value in ("ssh", "ssh -F 'my config'", ["ssh", "-v"])),
     *((key, value) for key in ("ssh_accept_new_hosts", "fetch_modules") for value in (True, False)),
@@ -59,11 +61,11 @@ BAD: list[tuple[str, Any]] = [
     (MANAGERS, -1),
     ("machine_maximum_number_of_routers", -1),
     *((key, value) for key in of_kind("timeout_") for value in (None, 0, -1, True, "5", float("inf"), float("nan"))),
-    ("transfer_collect_sleep_time", 0),
+    *((key, value) for key in ("transfer_collect_sleep_time", "cancel_grace_time") for value in (0, -1, None, "1")),
     *((key, value) for key in of_kind("_kwargs") for value in (None, [], "x", [("a", 1)])),
     ("overload_machine_rules", None),
     ("transport_implementation", None),
-    *(("executor_maximum_shared_memory", value) for value in (-1, 0.5, "1 GB", True)),
+    *((key, value) for key in ("executor_maximum_shared_memory", *BOUNDS) for value in (-1, 0.5, "1 GB", True)),
     *(("transfer_compression_level", value) for value in (-1, 10, None, True, 1.0)),
     *(("ssh_command", value) for value in (None, "", " ", [], ["ssh", 1], 5, "ssh 'no end")),
     *((key, value) for key in ("ssh_accept_new_hosts", "fetch_modules") for value in (None, 0, "yes")),

@@ -12,8 +12,10 @@ from tests.harness.nodes import FakeReactor, FakeSwitch, Sent
 from tests.harness.sockets import PATIENCE_S
 
 from softgrid._io.reactor import Waiter
+from softgrid._model.errors import Cancelled
 from softgrid._model.rules import Rules
 from softgrid._node import execution as execution_module
+from softgrid._node.attempt import current_attempt
 from softgrid._node.execution import Execution, Task
 from softgrid._node.functions import FunctionTable
 from softgrid._wire.calls import FIRST_ARGUMENT, RETURN, STORE, Failure, decode_result, encode_call
@@ -468,3 +470,156 @@ def test_a_task_says_what_it_runs() -> None:
 
     for function, label in ((FunctionName("ping"), "ping"), (PickledFunction(b"", b""), "a function")):
         assert Task(1, 2, Call(0, 1.0, {}, function, b"", 0)).label() == label
+
+
+# -- taken back -----------------------------------------------------------------------------------
+
+
+def cancelled(sent: Sent) -> str:
+    """What the caller is told, if that its call is cancelled."""
+    with pytest.raises(Failure) as caught:
+        value_of(sent)
+    assert caught.value.account["cancelled"] is True
+    assert isinstance(caught.value.as_exception(), Cancelled)
+    return str(caught.value)
+
+
+def test_a_call_that_waits_is_taken_out_and_never_run(running: Running) -> None:
+    first, second = (running.comes(FunctionName("keep"), number) for number in (1, 2))
+    running.execution.cancel(CALLER, first)
+    assert cancelled(running.switch.take_one(Kind.RESULT)) == "cancelled before it began"
+    running.execution.run_queue()
+    assert running.switch.take_one(Kind.RESULT).message_id == second
+    assert running.owner.kept == [2]
+
+
+def test_nobody_takes_back_the_call_of_another(running: Running) -> None:
+    message_id = running.comes(FunctionName("ping"))
+    running.execution.cancel(OTHER, message_id)
+    running.switch.check_nothing_sent()
+    running.execution.run_queue()
+    assert running.answer() == "pong"
+
+
+def test_a_call_that_was_taken_back_before_it_came_is_not_run(running: Running) -> None:
+    running.execution.cancel(CALLER, 1)
+    running.comes(FunctionName("keep"), 1)
+    assert cancelled(running.switch.take_one(Kind.RESULT)) == "cancelled before it began"
+    running.comes(FunctionName("keep"), 2)
+    running.execution.run_queue()
+    assert running.answer() is None
+    assert running.owner.kept == [2]
+
+
+def test_only_so_many_are_remembered_that_were_taken_back_before_they_came(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution_module, "EARLY_KEPT", 2)
+    for message_id in (1, 2, 3):
+        running.execution.cancel(CALLER, message_id)
+    running.comes(FunctionName("ping"))
+    assert running.execution.queued == 1
+    running.comes(FunctionName("ping"))
+    assert running.execution.queued == 1
+
+
+@pytest.mark.parametrize("behaviour", ["raises", "returns", "raises another"])
+def test_a_call_that_is_taken_back_while_it_runs_says_so_whatever_its_function_does(
+    running: Running, behaviour: str
+) -> None:
+    def function() -> Any:
+        running.execution.cancel(CALLER, 1)
+        running.execution.cancel(CALLER, 1)
+        if behaviour == "raises":
+            raise KeyboardInterrupt
+        if behaviour == "raises another":
+            raise ValueError("in the end")
+        return "done"
+
+    running.functions.stored["function"] = (function, False)
+    interrupted: list[Any] = []
+    running.execution.interrupts.interrupt = interrupted.append  # type: ignore[method-assign]
+    running.comes(FunctionName("function"))
+    running.execution.run_queue()
+    assert cancelled(running.switch.take_one(Kind.RESULT)).startswith("cancelled while it ran")
+    assert len(interrupted) == 1, "once, however often it is taken back"
+    assert (running.execution.finished, running.execution.failed) == (0, 1)
+
+
+def test_a_call_that_waits_for_its_function_is_taken_back_too(running: Running) -> None:
+    function = FunctionPickler().pickle(lambda: 1)
+    message_id = running.comes(PickledFunction(function.digest, b""), is_known=True)
+    running.execution.run_queue()
+    running.switch.check_nothing_sent()
+    running.execution.cancel(CALLER, message_id)
+    assert cancelled(running.switch.take_one(Kind.RESULT)) == "cancelled before it began"
+    running.execution.on_function(CALLER, function.digest, function.body)
+    running.execution.run_queue()
+    running.switch.check_nothing_sent()
+
+
+# -- attempts, and what runs ----------------------------------------------------------------------
+
+
+def test_a_function_knows_its_attempt_and_the_next_one_does_not(running: Running) -> None:
+    assert running.run(current_attempt) == 1
+    assert running.run(current_attempt, attempt=3) == 3
+    assert running.run(current_attempt) == 1
+
+
+@pytest.mark.parametrize("attempt", ["2", 0, -1, True, 1.5, [2]])
+def test_an_attempt_that_is_no_number_is_the_first(running: Running, attempt: Any) -> None:
+    assert running.run(current_attempt, attempt=attempt) == 1
+
+
+def test_what_runs_stands_on_the_slate_and_only_while_it_does(running: Running) -> None:
+    slate = running.execution.slate
+    running.functions.stored["look"] = (slate.running, False)
+    first, second = running.comes(FunctionName("look")), running.comes(FunctionName("look"), source=OTHER)
+    assert slate.running() is None
+    running.execution.run_queue()
+    assert [tuple(value_of(sent)) for sent in running.switch.take(Kind.RESULT)] == [(CALLER, first), (OTHER, second)]
+    assert slate.running() is None
+
+
+# -- bounds ---------------------------------------------------------------------------------------
+
+
+def refusal(running: Running) -> str:
+    with pytest.raises(Failure) as caught:
+        running.answer()
+    assert not caught.value.was_run
+    return str(caught.value)
+
+
+def test_a_full_queue_refuses_and_takes_calls_again_when_there_is_room() -> None:
+    running = Running(execution_maximum_queued_calls=2)
+    for _ in range(2):
+        running.comes(FunctionName("ping"))
+    running.comes(FunctionName("ping"))
+    assert refusal(running) == "2 calls wait in the queue already (rule 'execution_maximum_queued_calls')"
+    running.execution.run_queue()
+    assert [value_of(sent) for sent in running.switch.take(Kind.RESULT)] == ["pong", "pong"]
+    assert running.run(FunctionName("ping")) == "pong"
+
+
+def test_only_so_many_calls_run_beside_the_queue() -> None:
+    running = Running(execution_maximum_calls_beside=1)
+    gate, begun = threading.Event(), threading.Event()
+    running.functions.stored["wait"] = (lambda: begun.set() or gate.wait(PATIENCE_S), False)
+    running.comes(FunctionName("wait"), priority=None)
+    assert begun.wait(PATIENCE_S)
+    running.comes(FunctionName("wait"), priority=None)
+    assert refusal(running) == "1 calls run beside the queue already (rule 'execution_maximum_calls_beside')"
+    gate.set()
+
+
+def test_results_are_kept_under_so_many_names_and_replaced_at_will() -> None:
+    running = Running(execution_maximum_stored_results=1)
+    assert running.run(FunctionName("ping"), flags=STORE, result_name="a") is None
+    assert running.run(FunctionName("ping"), flags=STORE, result_name="a") is None
+    running.comes(FunctionName("ping"), flags=STORE, result_name="b")
+    running.execution.run_queue()
+    with pytest.raises(Failure, match="the function ran, but results are kept under 1 names already"):
+        running.answer()
+    assert running.execution.stored_results == {"a": "pong"}

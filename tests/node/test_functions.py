@@ -192,3 +192,16 @@ def test_only_so_many_functions_are_kept_the_latest_among_them(table: FunctionTa
         else:
             with pytest.raises(UnknownDigest):
                 table.resolve(by_digest)
+
+
+def test_only_so_many_bytes_of_functions_are_kept_and_one_of_any_size(table: FunctionTable, monkeypatch: Any) -> None:
+    functions = [pickled(eval(f"lambda: {index}")) for index in range(4)]
+    monkeypatch.setattr(functions_module, "BODIES_BYTES", 2 * len(functions[0].body))
+    for function in functions:
+        table.note(function)
+    assert [function for function in functions if table.body_of(function.digest) is not None] == functions[-2:]
+    monkeypatch.setattr(functions_module, "BODIES_BYTES", 1)
+    large = pickled(lambda: "large")
+    table.note(large)
+    assert table.body_of(large.digest) == large.body
+    assert table.body_of(functions[-1].digest) is None

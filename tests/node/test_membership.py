@@ -14,6 +14,7 @@ from softgrid._model.roles import LAUNCHABLE
 from softgrid._node.control import Control
 from softgrid._node.membership import Membership
 from softgrid._state.inflight import InFlight
+from softgrid._state.last_calls import LastCall
 from softgrid._state.tree import Tree
 from softgrid._wire.control import encode_control
 from softgrid._wire.framing import Kind
@@ -429,3 +430,44 @@ def test_nobody_is_doubted_who_is_not_there() -> None:
     joining, _ = with_two_below()
     joining.membership.suspect(STRANGER, "stopped")
     joining.check_nothing_else()
+
+
+# -- what ran at the end --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("running", [[7, 3], None])
+def test_what_ran_at_the_end_is_told_to_all_who_had_spoken_and_up(joining: Joining, running: Any) -> None:
+    link = joining.has_joined(B)
+    link.speakers = {CALLER}
+    joining.membership.last_calls.note(node_id(B), LastCall(running and (7, 3), is_asked=True))
+    joining.membership.on_link_closed(link, "killed")  # type: ignore[arg-type]
+    told = joining.switch.take_one(Kind.CONTROL).message
+    (left,) = joining.up.take_messages()
+    assert (told["op"], left["op"]) == ("gone", "left")
+    assert (told["running"], told["is_asked"]) == (left["running"], left["is_asked"]) == (running, True)
+
+
+def test_of_what_ran_nothing_is_said_where_nobody_knows(joining: Joining) -> None:
+    link = joining.has_joined(B)
+    joining.membership.on_link_closed(link, "killed")  # type: ignore[arg-type]
+    (left,) = joining.up.take_messages()
+    assert "running" not in left
+    assert joining.membership.last_calls.of(node_id(B)) is None
+
+
+@pytest.mark.parametrize(("running", "known"), [([7, 3], (7, 3)), (None, None)])
+def test_what_is_told_of_a_death_is_believed_of_the_first_of_the_dead(
+    joining: Joining, running: Any, known: Any
+) -> None:
+    joining.comes(joining.up, "gone", names=[A, A1], reason="killed", running=running, is_asked=False)
+    assert joining.membership.last_calls.of(node_id(A)) == LastCall(known)
+    assert joining.membership.last_calls.of(node_id(A1)) is None
+
+
+def test_the_dead_are_not_kept_among_those_who_have_spoken(joining: Joining) -> None:
+    one, two = joining.has_joined(B), joining.has_joined(A)
+    two.speakers = {node_id(B), CALLER}
+    joining.up.speakers = {node_id(B)}
+    joining.membership.on_link_closed(one, "killed")  # type: ignore[arg-type]
+    assert two.speakers == {CALLER}
+    assert joining.up.speakers == set()

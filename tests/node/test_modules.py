@@ -10,8 +10,9 @@ import pytest
 from tests.harness.nodes import FakeLink, FakeReactor
 
 from softgrid._io.shared_texts import SharedTexts, digest_of
-from softgrid._model.errors import PeerLost, TimedOut
+from softgrid._model.errors import PeerLost, Refused, TimedOut
 from softgrid._model.names import parse_name
+from softgrid._node import modules as modules_module
 from softgrid._node.modules import KEPT_BYTES, Modules
 from softgrid._store.found_modules import NOWHERE, FoundModule
 
@@ -247,3 +248,31 @@ def test_who_is_told_twice_of_what_is_not_there_gives_up(texts: SharedTexts) -> 
     relay.control.asked[1][2](SHARED)
     assert "is not" in relay.answers[0]["problem"]
     assert len(relay.control.asked) == 2
+
+
+# -- bounds ---------------------------------------------------------------------------------------
+
+
+def test_names_of_modules_that_are_nowhere_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modules_module, "KEPT_NAMES", 3)
+    having = Having(None)
+    for number in range(5):
+        having.asks(f"nowhere{number}")
+    assert len(having.modules._kept) == 3
+    having.asks("nowhere4")
+    assert having.looked_for == [f"nowhere{number}" for number in range(5)]
+    having.asks("nowhere0")
+    assert having.looked_for[-1] == "nowhere0"
+
+
+def test_only_so_many_modules_are_looked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modules_module, "MAX_ASKED", 2)
+    having = Having("up")
+    for name in ("a", "b", "a"):
+        having.asks(name)
+    with pytest.raises(Refused, match="2 modules are being looked for already"):
+        having.asks("c")
+    having.control.asked[0][2]({"op": "answer", **TEXT._asdict()})
+    assert len(having.answers) == 2
+    having.asks("c")
+    assert [message["name"] for _, message, _ in having.control.asked] == ["a", "b", "c"]

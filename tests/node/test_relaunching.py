@@ -135,3 +135,36 @@ def test_a_grid_that_is_over_launches_nobody(grid: Grid) -> None:
     grid.loses(A1)
     grid.relaunching.is_over = True
     grid.check_nothing_else()
+
+
+# -- who asks for heirs is always told ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("relaunch", "is_orderly", "told"),
+    [(True, False, []), (True, True, [R, B, B1]), (False, False, [R, B, B1])],
+)
+def test_of_everybody_who_does_not_come_back_that_is_told_once(relaunch: Any, is_orderly: bool, told: Any) -> None:
+    grid, ended = Grid(relaunch=relaunch), []
+    grid.relaunching.on_no_heir = ended.append
+    grid.loses(R, is_orderly=is_orderly)
+    assert sorted(ended) == sorted(told)
+
+
+def test_when_the_budget_is_used_up_it_is_told_of_those_below_too() -> None:
+    grid, ended, heirs = Grid(relaunch=1), [], []
+    grid.relaunching.on_no_heir = ended.append
+    grid.relaunching.on_heir = lambda lost, heir: heirs.append((lost, heir))
+    grid.loses(A)
+    grid.take()
+    grid.answer({"step": "start", "reason": "no memory"})
+    assert sorted(ended) == sorted([A, A1, A2])
+    assert heirs == []
+
+
+def test_who_was_not_launched_from_here_has_no_heir(grid: Grid) -> None:
+    ended: list[str] = []
+    grid.relaunching.on_no_heir = ended.append
+    grid.tree.join(STRANGER, (TOP,), "hop", cores=1, now_utc=0.0)
+    grid.loses(STRANGER)
+    assert ended == [STRANGER]

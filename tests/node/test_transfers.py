@@ -372,14 +372,33 @@ def test_when_the_time_is_up_what_is_missing_fails_and_comes_too_late(sending: S
     sending.check_nothing_sent()
 
 
-def test_an_interrupt_while_waiting_drops_what_is_waited_for(sending: Sending) -> None:
+def test_an_interrupt_while_waiting_takes_back_what_is_waited_for_and_nothing_else(sending: Sending) -> None:
     def interrupt(waiter: Any) -> None:
         raise KeyboardInterrupt
 
+    sending.transfer([A2], collect=False)
+    taken_back: list[Any] = []
+    sending.transfers.cancel = taken_back.append
     sending.reactor.while_waiting = interrupt
     with pytest.raises(KeyboardInterrupt):
         sending.transfer([A1])
-    assert len(sending.transfers.inflight) == 0
+    ((message_id, target, name),) = taken_back.pop()
+    assert (target, name) == (node_id(A1), A1)
+    assert sending.transfers.inflight.is_open(message_id)
+    assert taken_back == []
+
+
+def test_an_interrupt_while_calls_are_sent_takes_them_back_if_they_were_to_be_collected(sending: Sending) -> None:
+    def interrupt(shielded: bool) -> None:
+        raise KeyboardInterrupt
+
+    taken_back: list[Any] = []
+    sending.transfers.cancel = taken_back.append
+    sending.reactor.unshield = interrupt
+    for receivers, more in (([A1, A2], {}), (B1, {}), ([A1], {"collect": False})):
+        with pytest.raises(KeyboardInterrupt):
+            sending.transfer(receivers, **more)
+    assert [[name for _, _, name in calls] for calls in taken_back] == [[A1, A2], [B1]]
 
 
 def test_leaving_the_grid_while_waiting_fails_what_is_missing(sending: Sending) -> None:
@@ -420,7 +439,7 @@ def test_what_is_not_collected_is_given_up_when_its_time_is_up(sending: Sending,
     sending.transfer([A1], collect=False, timeout=2.0)
     if answered:
         sending.answer(A1, sending.take_calls()[0][1], "ok")
-    assert sending.reactor.run_timers() == [2.0]
+    assert sending.reactor.run_timers() == ([] if answered else [2.0])
     assert errors_of([result for _, result in sending.uncollected]) == ["ok" if answered else TimedOut]
 
 

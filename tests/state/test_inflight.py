@@ -135,7 +135,7 @@ def test_a_target_that_stands_twice_in_a_fan_answers_twice() -> None:
     assert inflight.settle(message_id, 10, b"second")
     assert not inflight.settle(message_id, 10, b"third")
     assert batch.outcomes == [None, b"first", None, b"second"]
-    assert inflight.lose({10, 20}, lambda name, target: LOST) == 1
+    assert inflight.lose({10, 20}, lambda name, target, message_id: LOST) == 1
     assert not inflight.is_open(message_id)
 
 
@@ -157,7 +157,7 @@ def test_how_many_calls_one_target_has_open_is_known() -> None:
     inflight.settle(99, 20, b"x")
     assert [inflight.open_at(target) for target in (10, 20, 30)] == [1, 1, 1]
     inflight.refuse(again, 10, refusal)
-    inflight.lose({20}, lambda name, target: LOST)
+    inflight.lose({20}, lambda name, target, message_id: LOST)
     assert [inflight.open_at(target) for target in (10, 20, 30)] == [0, 0, 1]
     inflight.settle(fan, 30, b"x")
     assert inflight.open_at(30) == 0
@@ -171,7 +171,7 @@ def test_what_is_dropped_is_open_nowhere() -> None:
     inflight.open_fan(batch, 77, {0: 10, 1: 30})
     inflight.drop(batch)
     assert [inflight.open_at(target) for target in (10, 20, 30)] == [1, 0, 0]
-    inflight.lose({10, 20, 30}, lambda name, target: LOST)
+    inflight.lose({10, 20, 30}, lambda name, target, message_id: LOST)
     assert not vars(inflight)["_open_at"]
 
 
@@ -221,11 +221,11 @@ def test_a_death_fails_every_call_that_depends_on_it_and_no_other() -> None:
     inflight, batch, _ = opened(10, 20, 10)
     fanned = Recorded("a", "b")
     inflight.open_fan(fanned, 77, {0: 10, 1: 20})
-    assert inflight.lose({10, 77}, lambda name, target: PeerLost(f"{name} {target}")) == 3
+    assert inflight.lose({10, 77}, lambda name, target, message_id: PeerLost(f"{name} {target}")) == 3
     assert [str(outcome) for outcome in batch.outcomes] == ["10 10", "None", "10 10"]
     assert [str(outcome) for outcome in fanned.outcomes] == ["a 10", "None"]
     assert len(inflight) == 2
-    assert inflight.lose({10}, lambda name, target: LOST) == 0
+    assert inflight.lose({10}, lambda name, target, message_id: LOST) == 0
 
 
 def test_dropping_a_batch_forgets_it_without_filling_it() -> None:
@@ -240,14 +240,14 @@ def test_dropping_a_batch_forgets_it_without_filling_it() -> None:
     assert batch.take() == []
     assert len(inflight) == 2
     assert inflight.settle(kept, 10, b"x")
-    assert inflight.lose({20}, lambda name, target: LOST) != 0
+    assert inflight.lose({20}, lambda name, target, message_id: LOST) != 0
     assert not inflight.settle(kept_fan, 20, b"x")
 
 
 def test_what_is_told_of_a_filled_slot_may_drop_the_rest() -> None:
     inflight, batch, _ = opened(10, 10, 10)
     batch.on_outcome = lambda index: inflight.drop(batch)
-    assert inflight.lose({10}, lambda name, target: LOST) == 3
+    assert inflight.lose({10}, lambda name, target, message_id: LOST) == 3
     assert batch.outcomes == [LOST, None, None]
     assert len(inflight) == 0
 
@@ -262,7 +262,7 @@ def test_every_slot_is_filled_exactly_once_whatever_comes_in_whatever_order(step
         if step == "s":
             inflight.settle(ids[which], target, b"x")
         elif step == "l":
-            inflight.lose({target}, lambda name, each: LOST)
+            inflight.lose({target}, lambda name, each, message_id: LOST)
         elif step == "r":
             inflight.refuse(ids[which], target, refusal)
         assert len(inflight) == batch.remaining
@@ -288,5 +288,65 @@ class _WhileAnotherThreadSends(set[int]):
 
 def test_a_call_that_is_sent_while_somebody_dies_does_not_save_the_dead() -> None:
     inflight, batch, _ = opened(10, 20)
-    inflight.lose(_WhileAnotherThreadSends(inflight, 10), lambda name, target: LOST)
+    inflight.lose(_WhileAnotherThreadSends(inflight, 10), lambda name, target, message_id: LOST)
     assert isinstance(batch.outcomes[0], SoftgridError)
+
+
+# -- taken back, tried again ----------------------------------------------------------------------
+
+
+def test_who_watches_a_call_is_told_once_when_it_is_over() -> None:
+    inflight, told = InFlight(), []
+    batch = Batch(["a", "b", "c"], [{}, {}, {}])
+    ids = [inflight.open(batch, index, target) for index, target in enumerate((10, 20, 30))]
+    for message_id in ids:
+        inflight.watch(message_id, lambda message_id=message_id: told.append(message_id))  # type: ignore[misc]
+    inflight.watch(ids[0], lambda: told.append(-1))
+    inflight.settle(ids[0], 10, b"result")
+    assert told == [ids[0], -1]
+    inflight.lose({20}, lambda name, target, message_id: LOST)
+    assert told[2:] == [ids[1]]
+    inflight.drop(batch)
+    assert told[3:] == [ids[2]]
+    inflight.settle(ids[0], 10, b"late")
+    assert len(told) == 4
+
+
+def test_a_call_for_several_is_over_when_the_last_has_answered() -> None:
+    inflight, told = InFlight(), []
+    batch = Batch(["a", "b"], [{}, {}])
+    message_id = inflight.open_fan(batch, 1, {0: 10, 1: 20})
+    inflight.watch(message_id, lambda: told.append("over"))
+    inflight.settle(message_id, 10, b"one")
+    assert told == []
+    inflight.settle(message_id, 20, b"two")
+    assert told == ["over"]
+
+
+def test_only_calls_of_users_can_be_taken_back_and_only_those_that_are_meant() -> None:
+    inflight = InFlight()
+    question, calls = Batch(["a"], [{}]), Batch(["a", "b", "c"], [{"label": "x"}, {"label": "y"}, {"label": "x"}])
+    calls.is_cancellable = True
+    inflight.open(question, 0, 10)
+    first = inflight.open(calls, 0, 10)
+    inflight.open(calls, 1, 20)
+    fan = inflight.open_fan(calls, 1, {2: 30})
+    found = inflight.cancellable(lambda batch, index: batch.kwargs[index].get("label") == "x")
+    assert found == [(first, 10, "a"), (fan, 30, "c")]
+
+
+def test_an_outcome_that_is_followed_by_another_attempt_fills_nothing() -> None:
+    inflight, seen = InFlight(), []
+    batch = Batch(["a"], [{}])
+
+    def again(index: int, outcome: Any) -> Any:
+        seen.append(outcome)
+        return None if outcome == b"first" else b"told " + outcome
+
+    batch.again = again
+    inflight.settle(inflight.open(batch, 0, 10), 10, b"first")
+    assert (batch.done, batch.outcomes) == (False, [None])
+    inflight.settle(inflight.open(batch, 0, 20), 20, b"second")
+    assert (batch.done, batch.outcomes, seen) == (True, [b"told second"], [b"first", b"second"])
+    batch.fill(0, b"third")
+    assert (batch.outcomes, len(seen)) == ([b"told second"], 2)

@@ -240,3 +240,101 @@ def test_what_is_no_job_is_refused(funcs: Any) -> None:
 def test_a_task_that_cannot_be_meant_is_named(task: Any) -> None:
     with pytest.raises(BadArgument, match=r"^funcs\[1\]: got .*a function, or a tuple"):
         read_tasks([len, task])
+
+
+# -- tasks that are done once more ----------------------------------------------------------------
+
+
+def again(doing: Doing, worker: str, task: int, *, is_lost: bool) -> list[Effect]:
+    effects = list(doing.take(doing.job.on_again(task)))
+    if is_lost:
+        doing.held[worker].clear()
+        return effects + doing.take(doing.job.on_lost(worker))
+    doing.held[worker].remove(task)
+    return effects + doing.take(doing.job.on_answer(worker, doing.now))
+
+
+def test_a_task_that_failed_is_done_once_more_by_its_worker_before_that_is_let_go() -> None:
+    doing = Doing(1, "a")
+    doing.ready("a")
+    assert again(doing, "a", 0, is_lost=False) == [Deal("a", [0])]
+    assert doing.answer("a") == [Release("a")]
+
+
+def test_a_task_of_a_lost_worker_goes_to_another_one_as_soon_as_that_can_take_it() -> None:
+    doing = Doing(2, "ab")
+    doing.ready("a")
+    doing.ready("b")
+    assert again(doing, "a", 0, is_lost=True) == []
+    assert doing.answer("b") == [Deal("b", [0])]
+
+
+def test_a_task_of_the_last_worker_is_given_up_when_nobody_is_expected() -> None:
+    doing = Doing(1, "a")
+    doing.ready("a")
+    assert again(doing, "a", 0, is_lost=True) == [GiveUp([0])]
+
+
+def test_while_another_worker_is_expected_nothing_is_given_up() -> None:
+    doing = Doing(1, "a")
+    doing.ready("a")
+    doing.job.expect()
+    assert again(doing, "a", 0, is_lost=True) == []
+    doing.job.on_joined("b")
+    doing.held["b"] = []
+    assert doing.ready("b") == [Deal("b", [0])]
+    assert doing.answer("b") == [Release("b")]
+
+
+def test_when_the_worker_that_was_expected_does_not_come_what_is_left_is_given_up() -> None:
+    doing = Doing(3, "a")
+    doing.ready("a")
+    doing.job.expect()
+    assert again(doing, "a", 0, is_lost=True) == []
+    assert doing.take(doing.job.on_missed()) == [GiveUp([1, 2, 0])]
+
+
+def test_tasks_that_are_withdrawn_are_dealt_to_nobody() -> None:
+    doing = Doing(4, "a")
+    doing.ready("a")
+    assert doing.job.withdraw([0, 2, 3]) == [2, 3]
+    assert doing.answer("a") == [Deal("a", [1])]
+    assert doing.answer("a") == [Release("a")]
+
+
+@PROPERTY
+@given(st.integers(1, 30), st.lists(st.sampled_from(["answer", "fail", "lose"]), max_size=80), st.data())
+def test_every_task_ends_once_however_often_workers_fail_and_die(
+    count: int, ends: list[str], data: st.DataObject
+) -> None:
+    """Each lost worker is replaced; every task is in one place at a time and ends once."""
+    doing = Doing(count, "ab")
+    names = iter(f"w{number}" for number in range(1000))
+    done: list[int] = []
+    for worker in "ab":
+        doing.ready(worker)
+    for end in [*ends, *["answer"] * (4 * count + 4 * len(ends))]:
+        busy = [worker for worker, held in doing.held.items() if held]
+        if not busy:
+            break
+        worker = data.draw(st.sampled_from(sorted(busy)))
+        held = list(doing.held[worker])
+        if end == "answer":
+            done.append(held[0])
+            doing.answer(worker)
+        elif end == "fail":
+            again(doing, worker, held[0], is_lost=False)
+        else:
+            doing.job.expect()
+            for task in held:
+                doing.take(doing.job.on_again(task))
+            doing.lost(worker)
+            heir = next(names)
+            doing.held[heir] = []
+            doing.job.on_joined(heir)
+            doing.ready(heir)
+        in_hand = [task for held in doing.held.values() for task in held]
+        assert len(in_hand) == len(set(in_hand)), "no task is in two places"
+        assert not set(in_hand) & set(done), "no task that has ended is done again"
+    assert sorted(done) == list(range(count))
+    assert doing.given_up == []

@@ -328,3 +328,51 @@ def test_who_has_asked_is_remembered_for_so_many_passwords(server: Server) -> No
 
 def test_a_request_is_shown_by_its_number_and_who_asks() -> None:
     assert repr(Request(P, 5, A1_ID, A1)) == f"<Request 5 of {A1}>"
+
+
+# -- a bound --------------------------------------------------------------------------------------
+
+
+def test_when_so_many_requests_are_here_no_other_one_is_taken_until_one_has_gone() -> None:
+    server = Server()
+    server.received.maximum = 2
+    server.comes("a", A1)
+    server.comes("b", A2, wanted=False)
+    with pytest.raises(Refused, match="2 requests wait there already"):
+        server.comes("c", B1)
+    server.comes("instead of a", A1)
+    assert server.take() == "b"
+    server.comes("d", B1)
+    assert server.take() == "instead of a"
+    with pytest.raises(Refused):
+        server.comes("e", A2)
+    assert server.answer(A1) is not None
+    server.comes("e", A2)
+
+
+@pytest.mark.parametrize("how", ["lose", "expire", "release"])
+def test_requests_that_are_dropped_make_room(how: str) -> None:
+    server = Server()
+    server.received.maximum = 1
+    server.comes(requester=A1, deadline=5.0)
+    if how == "lose":
+        server.lose(A1)
+    elif how == "expire":
+        server.received.expire(6.0)
+    else:
+        server.received.release(P, SoftgridError("released"))
+    server.comes(requester=A2)
+    with pytest.raises(Refused):
+        server.comes(requester=B1)
+
+
+def test_a_request_that_is_put_back_is_counted_once() -> None:
+    server = Server()
+    server.received.maximum = 2
+    server.comes()
+    wait = server.wait(P)
+    server.received.abandon(wait)
+    server.comes(requester=A2)
+    with pytest.raises(Refused):
+        server.comes(requester=B1)
+    assert (server.take(), server.take(), server.take()) == (1, 2, None)

@@ -157,3 +157,16 @@ def test_everything_is_sent_in_order_and_the_bounds_hold(steps) -> None:
 def _answered(sender: Sender) -> set[int]:
     found: set[int] = sender.__dict__.setdefault("answered", set())
     return found
+
+
+def test_what_waits_can_be_taken_back_and_what_has_left_cannot() -> None:
+    windows: SendWindows[str] = SendWindows(queued_bytes=10, bulk_bytes=10)
+    assert windows.admit(1, 100, 10, 0)
+    for message_id in (101, 102):
+        assert not windows.admit(1, message_id, 10, 0)
+        windows.defer(1, message_id, 10, 0, f"item {message_id}")
+    assert windows.withdraw(1, 101) == "item 101"
+    assert windows.withdraw(1, 101) is None
+    assert windows.withdraw(1, 100) is None
+    assert windows.withdraw(2, 102) is None
+    assert windows.credit(100) == ["item 102"]

@@ -11,6 +11,7 @@ from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import BadArgument, Refused
 from softgrid._model.rules import Rules
+from softgrid._state.promise import DRAINED, AtHead, Ended, Promise
 from softgrid._state.workqueue import WorkQueue, check_priority
 
 
@@ -106,3 +107,50 @@ def test_the_rules_may_forbid_negative_priorities() -> None:
         check_priority(-1, rules)
     assert check_priority(0, rules) == 0
     assert check_priority(None, rules) is None
+
+
+# -- taken back -----------------------------------------------------------------------------------
+
+
+def test_a_task_is_taken_out_wherever_it_waits_and_nothing_else_is() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    promise: Promise[str] = Promise("p", "orchestrator|O@a[1]:1", 9.0, is_kept=True)
+    queue.push(2.0, "front")
+    queue.push(1.0, "first")
+    queue.add(promise, 0.0, force=True)
+    queue.push(0.0, "inside", "p")
+    queue.push(0.0, "after")
+    for task in ("front", "inside", "after"):
+        found, _ = queue.withdraw(lambda each, task=task: each == task, 0.0)  # type: ignore[misc]
+        assert found == task
+    assert len(queue) == 1
+    assert queue.withdraw(lambda each: each == "front", 0.0) == (None, [])
+    assert queue.take_next() == "first"
+    assert queue.withdraw(lambda each: each == "first", 0.0) == (None, []), "what runs does not wait"
+
+
+def test_taking_the_last_task_out_brings_a_promise_to_the_head_or_uses_it_up() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    promise: Promise[str] = Promise("p", "orchestrator|O@a[1]:1", 9.0)
+    queue.push(1.0, "before")
+    queue.add(promise, 0.0, force=True)
+    queue.push(0.0, "inside", "p")
+    assert queue.withdraw(lambda task: task == "before", 0.0) == ("before", [AtHead(promise)])
+    assert queue.withdraw(lambda task: task == "inside", 0.0) == ("inside", [Ended(promise, DRAINED, [])])
+    assert (len(queue), queue.promises, queue.take_next()) == (0, 0, None)
+
+
+@PROPERTY
+@given(st.lists(st.floats(-5, 5), max_size=20), st.sets(st.integers(0, 19)))
+def test_whatever_is_taken_out_the_others_keep_their_order(priorities: list[float], taken: set[int]) -> None:
+    queue: WorkQueue[int] = WorkQueue()
+    for number, priority in enumerate(priorities):
+        queue.push(priority, number)
+    for number in taken:
+        queue.withdraw(lambda task, number=number: task == number, 0.0)  # type: ignore[misc]
+    left = [number for number in range(len(priorities)) if number not in taken]
+    ran = []
+    while (task := queue.take_next()) is not None:
+        ran.append(task)
+        queue.finish()
+    assert ran == sorted(left, key=lambda number: (priorities[number], number))

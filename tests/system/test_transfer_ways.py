@@ -288,7 +288,7 @@ def test_a_death_told_twice_does_not_concern_the_other_bounce_targets() -> None:
     """As happens when a bounce target dies on the way: its loss is announced, and the relay refuses the call too."""
     inflight, batch = InFlight(), Batch(["first", "second"], [{}, {}])
     message_id = inflight.open_fan(batch, 77, {0: 1, 1: 2})
-    inflight.lose({1}, lambda name, target: PeerLost(name))
+    inflight.lose({1}, lambda name, target, call: PeerLost(name))
     inflight.refuse(message_id, 1, lambda name: NoRoute(name))
     assert inflight.settle(message_id, 2, b"an answer")
     assert batch.outcomes[1] == b"an answer"

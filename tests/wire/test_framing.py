@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import Undecodable
+from softgrid._wire import framing
 from softgrid._wire.framing import (
     HEADER,
     HEADER_SIZE,
@@ -22,6 +23,7 @@ from softgrid._wire.framing import (
     Kind,
     Outbound,
     Parts,
+    TooLarge,
     check_header,
     frame,
     frames,
@@ -227,3 +229,34 @@ def test_the_head_of_a_message_with_a_payload_beside_it_reads_back(head: bytes, 
 def test_a_message_with_a_payload_of_no_size_is_undecodable(size: int) -> None:
     with pytest.raises(Undecodable, match="attachment of no size"):
         unpack_attached(b"x" * size)
+
+
+# -- too large ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_a_message_that_is_too_large_is_dropped_once_to_its_last_frame_and_others_are_not(count: int) -> None:
+    assembler = Assembler(max_bytes=10)
+    refusals = []
+    for number in range(count):
+        more = MORE if number < count - 1 else 0
+        try:
+            assert assembler.add(1, 7, 1, more, b"six6six"[:6]) is None
+        except TooLarge as error:
+            refusals.append(str(error))
+        if more:
+            assert assembler.add(1, 8, 1, 0, b"another") == b"another"
+    assert refusals == ["it is larger than 10 bytes (rule 'transfer_maximum_message_bytes' of its receiver)"]
+    assert len(assembler) == 0
+    assert assembler.add(1, 7, 2, MORE, b"fits") is None
+    assert assembler.add(1, 7, 2, 0, b" here") == b"fits here"
+
+
+def test_a_link_with_more_unfinished_messages_than_anybody_sends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framing, "MAX_PARTIAL", 3)
+    assembler = Assembler()
+    for number in range(3):
+        assembler.add(1, 7, number, MORE, b"begun")
+    assert assembler.add(1, 7, 2, MORE, b"and on") is None
+    with pytest.raises(Undecodable, match="more than 3 messages"):
+        assembler.add(1, 7, 3, MORE, b"begun")

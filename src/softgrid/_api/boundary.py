@@ -52,6 +52,11 @@ def statuses_for_failures(results: list[Any] | None) -> list[Any] | None:
     return [status_of(result) if type(result) is Failed else result for result in results]
 
 
+def cancel_status(name: str, why_not: str | None) -> SoftgridStatus:
+    """Give the status of a call that was cancelled at the executor *name*; *why_not*: it still runs."""
+    return SoftgridStatus(why_not is None, message=None if why_not else "cancelled", error=why_not, name=name)
+
+
 def outcome_of(name: str, done: str, outcome: Any) -> SoftgridStatus:
     """Give the status of what was *done* to the executor *name*: a success with *outcome* as data, unless it is an
     error."""

@@ -55,6 +55,8 @@ def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket
         _say_stillborn(uplink, error)
     node = executor._node
     node.launching.is_at_home = spec["is_at_home"]
+    node.execution.slate = spec["slate"]
+    node.execution.interrupts.listen()
     node.on_upgrid_lost = lambda reason: os._exit(0)
     node.membership.on_turned_away = lambda reason: os._exit(1)
     streams = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from softgrid import Globals
@@ -41,6 +42,11 @@ class TaskScheduler:
         resultName: str | None = None,
         taskTimeout: float | None = None,
         multiplier: float = Globals.maxint,
+        *,
+        retries: int | dict[str, int] = 0,
+        retry_on: Any = None,
+        label: str | None = None,
+        onTimeout: str = "drop",
     ) -> Any:
         """Have a worker run a function.
 
@@ -62,13 +68,17 @@ class TaskScheduler:
           10. resultName (None, str): name under which the result is kept
           11. taskTimeout (None, number): seconds after which the result is no longer waited for; the task may run on
           12. multiplier (number): the timeout is multiplied by ``ceil(executors on the way / multiplier)``
+          13. retries (int, dict), retry_on (None, class, list), label (None, str): see ``get_transfer_template``. Where
+              no worker was named, whoever has least to do then tries the task again
+          14. onTimeout (str): 'drop' or 'kill', see ``transfer``
 
         Returns
           1. result (list, None, Collections.SoftgridStatus): with *collect* a list of one item: the result, or a
-             failed status if the task failed, was refused (no such promise), or its worker died. Without *collect*
-             None. A failed status alone when the task could not be given to anybody.
+             failed status if the task failed, was refused (no such promise), or its worker died; of a task that was
+             tried several times it says how each attempt ended. Without *collect* None. A failed status alone when the
+             task could not be given to anybody.
 
-        Blocks with *collect* until the task has ended; otherwise until it has left.
+        Blocks with *collect* until the task has ended; otherwise until it has left. Ctrl-C meanwhile cancels it.
 
         >>> orchestrator.schedule_task(pow, [2, 10])
         [1024]
@@ -82,9 +92,14 @@ class TaskScheduler:
             returnResult=returnResult,
             storeResult=storeResult,
             resultName=resultName,
+            retries=retries,
+            retry_on=retry_on,
+            label=label,
         )
         self._node.check_open()
-        results = self._node.scheduling.task(template, worker, taskTimeout, multiplier, collect=bool(collect))
+        results = self._node.scheduling.task(
+            template, worker, taskTimeout, multiplier, collect=bool(collect), on_timeout=onTimeout
+        )
         return statuses_for_failures(results)
 
     @or_status
@@ -170,6 +185,11 @@ class TaskScheduler:
         jobTimeout: float | None = None,
         jobPromiseKwargs: dict[str, Any] | None = None,
         verbose: bool = True,
+        *,
+        retries: int | dict[str, int] = 0,
+        retry_on: Any = None,
+        label: str | None = None,
+        onTimeout: str = "drop",
     ) -> Any:
         """Have many tasks run by workers that are reserved for them.
 
@@ -187,6 +207,11 @@ class TaskScheduler:
           5. jobPromiseKwargs (None, dict): parameters of ``create_job_promise``; unless given, *ntasks* is the number
              of tasks, and *force* is True, so that a job waits for busy workers instead of failing
           6. verbose (bool): whether to log the begin and the end of the job
+          7. retries (int, dict), retry_on (None, class, list), label (None, str): of each task, see
+             ``get_transfer_template``. With retries after a loss the heir of a lost worker, or else any other worker,
+             takes its part in the job
+          8. onTimeout (str): what becomes of tasks that run when *jobTimeout* is over: 'drop' or 'kill', see
+             ``transfer``
 
         Returns
           1. values (list, None, Collections.SoftgridStatus): with *collect* the results in the order of the tasks; in
@@ -199,12 +224,13 @@ class TaskScheduler:
         >>> orchestrator.schedule_job([(pow, [2, n]) for n in range(5)], verbose=False)
         [1, 2, 4, 8, 16]
         """
-        tasks = task_templates(funcs, resultName, self.get_transfer_template)  # type: ignore[attr-defined]
+        template = partial(self.get_transfer_template, retries=retries, retry_on=retry_on, label=label)  # type: ignore[attr-defined]
+        tasks = task_templates(funcs, resultName, template)
         wish = job_wish(len(tasks), jobPromiseKwargs)
         self._node.check_open()
         from softgrid._node.jobs import JobSpec
 
-        spec = JobSpec(tasks, wish, bool(collect), jobTimeout, bool(verbose))
+        spec = JobSpec(tasks, wish, bool(collect), jobTimeout, bool(verbose), onTimeout)
         return statuses_for_failures(self._node.scheduling.job(spec))
 
     def get_executors_bridges(

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from softgrid import Globals
-from softgrid._api.boundary import or_status, statuses_for_failures
+from softgrid._api.boundary import cancel_status, or_status, statuses_for_failures
 from softgrid._api.machine_management import MachineManagement
 from softgrid._model.errors import BadArgument
+from softgrid._model.status import SoftgridStatus
 from softgrid._model.transfer import TransferSpec
-from softgrid._state.receivers import managers_with_workers
-from softgrid._state.timeouts import wait_timeout
+from softgrid._state.inflight import matching
+from softgrid._state.receivers import expand_receivers, managers_with_workers
+from softgrid._state.timeouts import check_seconds, wait_timeout
 
 RECEIVERS = """receivers are 'upgrid', 'routers', 'managers', 'workers', a grid unique name, or a list of these"""
 
@@ -42,6 +44,10 @@ class TransferBase(MachineManagement):
         returnResult: bool = True,
         storeResult: bool = False,
         resultName: str | None = None,
+        *,
+        retries: int | dict[str, int] = 0,
+        retry_on: Any = None,
+        label: str | None = None,
     ) -> dict[str, Any]:
         """Give a dictionary that describes one call, to be changed at will and handed to ``transfer``.
 
@@ -57,12 +63,19 @@ class TransferBase(MachineManagement):
           8. storeResult (bool): whether it is kept at the receiver, in ``_executedStored[resultName]``
           9. resultName (None, str): name under which it is kept; a result that comes back is then added to the list
              ``_executedReturned[resultName]`` here, and without a name logged if nobody collects it
+          10. retries (int, dict): how often the call is tried again: so often when its executor is lost and so often
+              when its function raises, or ``{'lost': 2, 'failed': 1}``. 0: it runs at most once. A lost executor's
+              heir runs it then, as soon as it is there (see *relaunch*). Whatever it asks for, a call is not run again
+              when three executors have died while they ran it, nor when it was refused, cancelled or timed out
+          11. retry_on (None, class, list): exceptions of the function that count; None: every ``Exception``. What tells
+              the attempts apart is ``softgrid.current_attempt()``
+          12. label (None, str): what the call can be cancelled by, see ``cancel_transfer``
 
         Returns
           1. template (dict): the keys 'mode', 'function', 'args', 'kwargs', 'first_argument_executor', 'priority',
              'promise_password', 'bounce_transfer', 'allow_bridging', 'result_handling' and the flags
              'propagate_upgrid', 'propagate_routers', 'propagate_managers', 'propagate_workers' and
-             'propagate_recursive', by which the receiver passes the call on
+             'propagate_recursive', by which the receiver passes the call on; and 'retries', 'retry_on' and 'label'
 
         >>> template = orchestrator.get_transfer_template(func=pow, args=(2, 10))
         >>> orchestrator.transfer(template, receivers='workers', collect=True)
@@ -88,6 +101,9 @@ class TransferBase(MachineManagement):
                 "result_name": resultName,
             },
             "priority": priority,
+            "retries": retries,
+            "retry_on": retry_on,
+            "label": label,
         }
 
     def get_transfer_wait_timeout(
@@ -125,6 +141,8 @@ class TransferBase(MachineManagement):
         collect: bool = False,
         transferTimeout: float | None = None,
         multiplier: float = Globals.maxint,
+        *,
+        onTimeout: str = "drop",
     ) -> Any:
         """Have a function run by other executors.
 
@@ -139,6 +157,8 @@ class TransferBase(MachineManagement):
           5. collect (bool): whether to wait for the results and return them
           6. transferTimeout (None, number): seconds after which a result is no longer waited for; the call may run on
           7. multiplier (number): the timeout is multiplied by ``ceil(len(gridPath) / multiplier)``
+          8. onTimeout (str): what becomes of a call that has not ended then: 'drop': it may run on; 'kill': it is
+             cancelled as by ``cancel_transfer``
 
         Returns
           1. values (list, None, Collections.SoftgridStatus): with *collect* the results in the order of the receivers
@@ -147,11 +167,49 @@ class TransferBase(MachineManagement):
              Without *collect*, None. A failed status alone when the transfer as a whole could not be made.
 
         Blocks with *collect* until all receivers have answered, failed or died; otherwise until the data has left.
+        Ctrl-C meanwhile cancels these calls.
         """
         spec = TransferSpec(
-            transferKwargs, receivers, bounce, bool(collect), transferTimeout, multiplier, allowBridging
+            transferKwargs, receivers, bounce, bool(collect), transferTimeout, multiplier, allowBridging, onTimeout
         )
         return statuses_for_failures(self._node.transfer(spec))
+
+    @or_status
+    def cancel_transfer(
+        self, label: str | None = None, receivers: Any = None, grace: float | None = None
+    ) -> list[SoftgridStatus] | SoftgridStatus:
+        """Cancel calls that this executor has made and that have not ended: queued ones never run, running ones stop.
+
+        In a function that runs KeyboardInterrupt is raised, once. If its call has not ended *grace* seconds later its
+        worker is killed, with all that waits there, and launched anew (see *relaunch*). Only workers that the grid has
+        launched are killed; elsewhere a function that does not listen runs on.
+
+        Parameters
+          1. label (None, str): the calls with that *label* (see ``get_transfer_template``); None: all
+          2. receivers (None, str, list): only those at these executors, as the receivers of ``transfer``; None: all
+          3. grace (None, number): seconds; None: as the rule ``cancel_grace_time`` says
+
+        Returns
+          1. statuses (list): for each of these calls a Collections.SoftgridStatus with its receiver as name: successful
+             when it is over, failed when it still runs, with the reason. Whoever collects the call has a failed status
+             in the place of its result, with a ``softgrid.Collections.Cancelled`` as exception. Empty when there are no
+             such calls. A failed status alone when a parameter cannot be meant
+
+        Blocks until all of them are over, at most *grace* and some seconds.
+
+        >>> def endless():
+        ...     import time
+        ...     while True:
+        ...         time.sleep(3600)
+        >>> orchestrator.schedule_task(endless, collect=False, label='endless')
+        >>> [status.successful for status in orchestrator.cancel_transfer('endless')]
+        [True]
+        >>> orchestrator.cancel_transfer('endless')
+        []
+        """
+        names = None if receivers is None else frozenset(expand_receivers(self._node.tree, receivers))
+        outcomes = self._node.cancel(matching(label, names), None if grace is None else check_seconds(grace, "grace"))
+        return [cancel_status(name, why) for name, why in outcomes]
 
     @property
     def _executedReturned(self) -> dict[str, list[Any]]:

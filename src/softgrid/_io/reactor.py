@@ -27,6 +27,8 @@ RESTING_AFTER_S = 0.02
 """A thread that has waited this long for nothing lets the background thread sleep without looking up."""
 FOLLOW_S = 1.0
 LONGEST_POLL_S = 3600.0
+TIMERS_KEPT = 4096
+"""Up to so many timers, cancelled ones are not looked for."""
 SPIN_S = 0.0004
 SPIN_COOLDOWN = 256
 LONG_AWAY_S = 0.0003
@@ -108,6 +110,8 @@ class Reactor:
         self._masks: dict[int, int] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_order = count()
+        self._timer_lock = threading.Lock()
+        self._compact_at = TIMERS_KEPT
         self._on_bug = on_bug
         self._turn = threading.Lock()
         self._holder: int | None = None
@@ -161,7 +165,8 @@ class Reactor:
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Run *callback* in the thread that holds the turn, *delay_s* seconds from now; any thread may ask."""
         timer = Timer(monotonic() + delay_s, callback)
-        heapq.heappush(self._timers, (timer.due, next(self._timer_order), timer))
+        with self._timer_lock:
+            heapq.heappush(self._timers, (timer.due, next(self._timer_order), timer))
         if self._holder != threading.get_ident():
             self.wake()
         return timer
@@ -245,7 +250,16 @@ class Reactor:
         self._was_busy = bool(events)
         return events
 
+    def _forget_cancelled(self) -> None:
+        """Drop the timers that will never ring: there may be many, with hours to go."""
+        with self._timer_lock:
+            self._timers[:] = [entry for entry in self._timers if entry[2].callback is not None]
+            heapq.heapify(self._timers)
+            self._compact_at = max(TIMERS_KEPT, 2 * len(self._timers))
+
     def _run_due(self) -> None:
+        if len(self._timers) > self._compact_at:
+            self._forget_cancelled()
         now = monotonic()
         while self._timers and self._timers[0][0] <= now:
             timer = heapq.heappop(self._timers)[2]

@@ -61,9 +61,9 @@ class SupervisorLine:
         self._listeners[token] = lambda event: on_settled()
         send_message(self._link, {"op": "settle", "token": token})
 
-    def kill(self, pid: int) -> None:
-        """Ask for the end of an executor and its process group."""
-        send_message(self._link, {"op": "kill", "pid": pid})
+    def kill(self, pid: int, running: tuple[int, int] | None = None) -> None:
+        """Ask for the end of an executor and its process group; *running*: only if it runs that call."""
+        send_message(self._link, {"op": "kill", "pid": pid, "running": running})
 
     def say_end(self) -> None:
         """Ask the supervisor to end everything it started and itself; only for who started it."""

@@ -33,6 +33,7 @@ from softgrid._io.lifeline import (
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
 from softgrid._io.shared_texts import SharedTexts
+from softgrid._io.slate import Slate
 from softgrid._launch.homes import Homes, machine_home
 from softgrid._launch.messages import COOKIE, MessageReader, send_message
 from softgrid._wire.control import Message
@@ -57,8 +58,13 @@ RunChild = Callable[[dict[str, Any], socket.socket, socket.socket], NoReturn]
 class Child:
     """An executor process that was forked here."""
 
-    def __init__(self, pid: int, token: int, asker: Link, lifeline: int, output: int, channel: Link, home: str) -> None:
+    def __init__(
+        self, pid: int, token: int, asker: Link, lifeline: int, output: int, channel: Link, home: str, slate: Slate
+    ) -> None:
         self.pid = pid
+        self.slate = slate
+        self.was_cancelled = False
+        """Whether it was killed because of the call that it ran."""
         self.home = home
         self.token = token
         self.asker = asker
@@ -137,9 +143,18 @@ class Supervisor:
         elif op == "begin" and link is self._root:
             self._begin(message)
         elif op == "kill" and message["pid"] in self._children:
-            kill_group(message["pid"])
+            self._kill(self._children[message["pid"]], message.get("running"))
         elif op == "end" and link is self._root:
             self._ends = self._is_starter_leaving = True
+
+    @staticmethod
+    def _kill(child: Child, running: list[int] | None) -> None:
+        """End an executor; where that is about a certain call, only if it still runs it."""
+        if running is not None:
+            if child.slate.running() != tuple(running):
+                return
+            child.was_cancelled = True
+        kill_group(child.pid)
 
     def _begin(self, message: Message) -> None:
         if message["path"] is not None:
@@ -184,12 +199,14 @@ class Supervisor:
             lifeline_read, lifeline_write = os.pipe()
             output_read, output_write = os.pipe()
             ends = Descriptors(lifeline_read, output_write)
+            slate = Slate.shared()
             pid = os.fork()
         except OSError as error:
             send_message(asker, {"op": "failed", "token": token, "reason": f"fork: {error.strerror}"})
             return
         if pid == 0:
             spec["home"] = self._homes.of(os.getpid(), home_parent)
+            spec["slate"] = slate
             self._become_child(spec, link_end.numbers[0], theirs, lifeline_read, output_write)
         link_end.close()
         ends.close()
@@ -197,7 +214,7 @@ class Supervisor:
         os.set_blocking(output_read, False)
         channel = link_over_socket(mine, self._reactor, self._reader, self._on_link_closed)
         home = self._homes.of(pid, home_parent)
-        child = Child(pid, token, asker, lifeline_write, output_read, channel, home)
+        child = Child(pid, token, asker, lifeline_write, output_read, channel, home, slate)
         self._children[pid] = child
         self._reactor.watch(output_read, lambda mask: self._on_output(child))
         send_message(asker, {"op": "forked", "token": token, "pid": pid})
@@ -303,6 +320,8 @@ class Supervisor:
         self._reactor.unwatch(child.output)
         os.close(child.output)
         os.close(child.lifeline)
+        running = child.slate.running()
+        child.slate.close()
         child.channel.close("its process is gone")
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         send_message(
@@ -313,6 +332,8 @@ class Supervisor:
                 "pid": child.pid,
                 "code": os.WEXITSTATUS(status) if number is None else None,
                 "signal": number,
+                "running": running,
+                "was_cancelled": child.was_cancelled,
                 "peak_kib": peak_kib,
                 "tail": [line.decode(errors="replace") for line in child.tail],
             },

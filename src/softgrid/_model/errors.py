@@ -9,6 +9,7 @@ SoftgridError
  ├─ NoRoute           nobody of that name is on the grid
  ├─ PeerLost          the executor is gone; says of what, and how far it got
  ├─ TimedOut          the time given ran out; tracking was dropped
+ ├─ Cancelled         the caller took its call back
  ├─ Unserializable    a value cannot travel; names the part of it
  ├─ Undecodable       bytes that are not what they should be
  ├─ RemoteFailure     the function itself raised on the other side
@@ -73,9 +74,18 @@ class NoRoute(SoftgridError):
 class PeerLost(SoftgridError):
     """The executor is gone."""
 
+    was_running: bool | None = None
+    """Whether the call was the one that ran there when it died; None: nobody knows."""
+    is_blamed = False
+    """Whether the call is suspected of its death: it ran there, and nobody had asked for the end of that executor."""
+
 
 class TimedOut(SoftgridError):
     """The time given ran out; the answer is no longer awaited."""
+
+
+class Cancelled(SoftgridError):
+    """The caller took its call back."""
 
 
 class Unserializable(SoftgridError):
@@ -118,6 +128,11 @@ class TlsUnavailable(SoftgridError):
 
 class Closed(SoftgridError):
     """This executor has left its grid."""
+
+
+def class_name(cls: type) -> str:
+    """Give the name by which a class is known at both ends of a call; one that travels loses where it is nested."""
+    return f"{cls.__module__}.{cls.__name__}".removeprefix("builtins.")[:512]
 
 
 def shorten(value: object, limit: int = 120) -> str:

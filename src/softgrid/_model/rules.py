@@ -44,6 +44,14 @@ DEFAULTS: dict[str, Any] = {
     "ssh_command": "ssh",
     "ssh_accept_new_hosts": False,
     "fetch_modules": True,
+    "cancel_grace_time": 2,
+    "execution_maximum_queued_calls": 100_000,
+    "execution_maximum_calls_beside": 1_000,
+    "execution_maximum_stored_results": 10_000,
+    "transfer_maximum_open_calls": 1_000_000,
+    "transfer_maximum_message_bytes": None,
+    "request_maximum_waiting": 100_000,
+    "log_maximum_waiting_bytes": 32 * 1024 * 1024,
 }
 """Every rule with its default; what each means stands in ``softgrid.Globals``."""
 
@@ -104,7 +112,7 @@ def _kind_of(key: str) -> str:
         return "command"
     if "_maximum_" in key:
         return "maximum" if key.endswith("workers") else "limit"
-    if key.startswith(("timeout_", "transfer_collect_")):
+    if key.startswith(("timeout_", "transfer_collect_", "cancel_grace_")):
         return "positive"
     if key.endswith("_level"):
         return "level"

@@ -15,6 +15,9 @@ class TransferSpec(NamedTuple):
     timeout: Any = None
     multiplier: Any = 9223372036854775807
     allow_bridging: Any = True
+    on_timeout: Any = "drop"
+    place: Any = None
+    """Says where a call goes that is tried again; None: to the same executor, or to its heir."""
 
 
 class Failed(Exception):

@@ -80,18 +80,21 @@ class Encoder:
         section = self.section_for(self.function_of(kwargs), target)
         return encode_call(section, args, keywords, flags=flags, priority=priority, options=options)
 
-    def prepare(self, kwargs: Kwargs, promise: str, *, is_detached: bool) -> EncodedCall:
-        """Encode one call under a promise, to be sent later to whoever holds it.
+    def prepare(
+        self, kwargs: Kwargs, promise: str | None = None, *, is_detached: bool, allowed: bool | None = None
+    ) -> EncodedCall:
+        """Encode one call to be sent later, maybe more than once; under *promise*, if not under its own.
 
-        *is_detached*: with a copy of what it takes from its caller's memory.
+        *is_detached*: with a copy of what it takes from its caller's memory. *allowed* is what ``transfer`` was told of
+        bridges.
         """
         args, keywords = arguments_of(kwargs)
-        flags, options = flags_and_options({**kwargs, "promise_password": promise})
+        flags, options = flags_and_options(kwargs if promise is None else {**kwargs, "promise_password": promise})
         payload = encode_arguments(args, keywords)
         if is_detached:
             payload = [b"".join(payload)]
         priority = check_priority(kwargs.get("priority", 1))
-        allows_bridge = may_bridge(None, kwargs)
+        allows_bridge = may_bridge(allowed, kwargs)
         return EncodedCall(self, self.function_of(kwargs), payload, flags, priority, options, allows_bridge)
 
     def kept_function(self, digest: bytes) -> bytes | None:
@@ -198,6 +201,19 @@ class EncodedCall:
         self._flags = flags
         self._priority = priority
         self._options = options
+
+    def again(self, attempt: int) -> EncodedCall:
+        """Give the call for a further attempt; what passed it on to others has done so."""
+        options = {key: value for key, value in self._options.items() if key != "propagate"}
+        return EncodedCall(
+            self._encoder,
+            self._function,
+            self._payload,
+            self._flags,
+            self._priority,
+            {**options, "attempt": attempt},
+            self.allows_bridge,
+        )
 
     def body_for(self, target: int) -> Outbound:
         """Give the call for *target*."""

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
+from threading import get_ident
 from time import monotonic, perf_counter
 from typing import Any, Protocol, TypeVar
 
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
+from softgrid._io.slate import Slate
 from softgrid._io.threads import IdleThreads, Lanes
-from softgrid._model.errors import SoftgridError, Undecodable
+from softgrid._model.errors import Refused, SoftgridError, Undecodable
 from softgrid._model.rules import Rules
+from softgrid._node.attempt import the_attempt
 from softgrid._node.functions import FunctionTable, UnknownDigest
+from softgrid._node.interrupting import Interrupts
 from softgrid._state.promise import Change, Promise
 from softgrid._state.workqueue import WorkQueue, check_priority
 from softgrid._wire.calls import (
@@ -35,6 +40,12 @@ from softgrid._wire.framing import Body, Kind, Outbound
 from softgrid._wire.functions import ForeignByteCode, FunctionName, PickledFunction, digest_of
 
 POLL_EVERY_S = 0.002
+EARLY_KEPT = 4096
+"""So many calls are remembered that were taken back before they came."""
+
+NOT_BEGUN = "cancelled before it began"
+INTERRUPTED = "cancelled while it ran"
+RETURNED = "cancelled while it ran, though its function returned all the same"
 
 Decided = TypeVar("Decided")
 
@@ -48,7 +59,7 @@ class Sends(Protocol):
 class Task:
     """A call that waits to be run, or is running."""
 
-    __slots__ = ("arguments", "call", "message_id", "promise", "source")
+    __slots__ = ("arguments", "call", "is_cancelled", "message_id", "promise", "source", "thread")
 
     def __init__(self, source: int, message_id: int, call: Call) -> None:
         self.source = source
@@ -58,6 +69,9 @@ class Task:
         """The promise in whose queue it stands or runs."""
         self.arguments: Any = None
         """What the call was run with; unmapping it takes longer than sending the answer, so it waits for that."""
+        self.thread: int | None = None
+        """The thread that is inside of its function."""
+        self.is_cancelled = False
 
     def label(self) -> str:
         function = self.call.function
@@ -92,10 +106,17 @@ class Execution:
         self._queue: WorkQueue[Task] = WorkQueue()
         self._lock = threading.Lock()
         self._running_beside: set[Task] = set()
+        self._threads_beside = 0
         self.on_changes: Callable[[list[Change]], None] = lambda changes: None
         self._beside = IdleThreads("softgrid-beside")
         self._in_order = Lanes(self._beside)
         self._parked: dict[bytes, list[Task]] = {}
+        self.interrupts = Interrupts(reactor, lambda: self._queue.running)
+        self.slate = Slate()
+        """Where the supervisor sees which call of the queue is running."""
+        self._cancelled_early: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self.withdraw_elsewhere: Callable[[Callable[[Task], bool]], Task | None] = lambda is_it: None
+        """Takes a task out of where it waits, neither in the queue nor for its function; set by the node."""
         self.work = Waiter()
         self.serve_elsewhere: Callable[[], None] | None = None
         self.after_run: Callable[[], None] | None = None
@@ -133,6 +154,9 @@ class Execution:
         """Take a CALL from the wire."""
         try:
             task = Task(source, message_id, decode_call(body))
+            if self._cancelled_early and (source, message_id) in self._cancelled_early:
+                self._refuse_cancelled(task, NOT_BEGUN)
+                return
             self._functions.note(task.call.function)
             if task.call.options and self._on_options(task):
                 return
@@ -157,6 +181,7 @@ class Execution:
             priority = self._priority_of(call)
             with self._lock:
                 if priority is not None:
+                    self._check_room("execution_maximum_queued_calls", len(self._queue), "wait in the queue")
                     task.promise = self._queue.push(priority, task, password)
                 elif password is not None:
                     self._queue.find(password)
@@ -168,11 +193,31 @@ class Execution:
         elif self._functions.is_prompt(call.function):
             self.run(task)
         else:
+            is_ordered = self._functions.is_ordered(call.function)
+            if not is_ordered:
+                try:
+                    self._check_room("execution_maximum_calls_beside", self._threads_beside, "run beside the queue")
+                except Refused as error:
+                    self.refuse(task.source, task.message_id, str(error))
+                    return
+                self._threads_beside += 1
             self._running_beside.add(task)
-            if self._functions.is_ordered(call.function):
+            if is_ordered:
                 self._in_order.run(task.source, lambda: self._run_beside(task))
             else:
-                self._beside.run(lambda: self._run_beside(task))
+                self._beside.run(lambda: self._run_unordered(task))
+
+    def _check_room(self, rule: str, count: int, what: str) -> None:
+        limit = self._rules[rule]
+        if limit is not None and count >= limit:
+            raise Refused(f"{count} calls {what} already (rule '{rule}')")
+
+    def _run_unordered(self, task: Task) -> None:
+        try:
+            self._run_beside(task)
+        finally:
+            with self._lock:
+                self._threads_beside -= 1
 
     def _priority_of(self, call: Call) -> float | None:
         """Give the priority of a call, if the rules allow it; they are about functions of users."""
@@ -195,15 +240,60 @@ class Execution:
         self.failed += 1
         self._switch.send(Kind.RESULT, source, message_id, encode_refusal(reason))
 
+    # -- a call is taken back -------------------------------------------------------------------------------------
+
+    def cancel(self, source: int, message_id: int) -> None:
+        """Its caller takes a call back: out of the queue, or by an interrupt in its function."""
+
+        def is_it(task: Task) -> bool:
+            return task.message_id == message_id and task.source == source
+
+        with self._lock:
+            waiting, changes = self._queue.withdraw(is_it, monotonic())
+        if waiting is not None:
+            self._refuse_cancelled(waiting, NOT_BEGUN)
+            if changes:
+                self.on_changes(changes)
+            return
+        running = self._queue.running
+        for task in [*self._running_beside, *([] if running is None else [running])]:
+            if is_it(task):
+                if not task.is_cancelled:
+                    task.is_cancelled = True
+                    self.interrupts.interrupt(task)
+                return
+        waiting = self._withdraw_parked(is_it) or self.withdraw_elsewhere(is_it)
+        if waiting is not None:
+            self._refuse_cancelled(waiting, NOT_BEGUN)
+            self._came_back(waiting.promise)
+            return
+        self._cancelled_early[source, message_id] = None  # it has ended, or has been overtaken on its way
+        if len(self._cancelled_early) > EARLY_KEPT:
+            self._cancelled_early.popitem(last=False)
+
+    def _withdraw_parked(self, is_it: Callable[[Task], bool]) -> Task | None:
+        for parked in self._parked.values():
+            for task in parked:
+                if is_it(task):
+                    parked.remove(task)
+                    return task
+        return None
+
+    def _refuse_cancelled(self, task: Task, how: str) -> None:
+        self.failed += 1
+        self._switch.send(Kind.RESULT, task.source, task.message_id, encode_refusal(how, cancelled=True))
+
     # -- the queue ------------------------------------------------------------------------------------------------
 
     def run_queue(self) -> None:
         """Run what is queued until nothing is; for one thread at a time."""
         polled = perf_counter()
         while (task := self.decide(WorkQueue.take_next)) is not None:
+            self.slate.begin(task.source, task.message_id)
             try:
                 self.run(task)
             finally:
+                self.slate.end()
                 self._finish(task)
             now = perf_counter()
             if now - polled > POLL_EVERY_S:
@@ -263,21 +353,53 @@ class Execution:
         if call.flags & FIRST_ARGUMENT or resolved.wants_executor:
             args = (self._owner, *args)
         try:
-            value = resolved.function(*args, **kwargs)
+            value = self._call_function(task, resolved.function, args, kwargs)
         except BaseException as error:
             self.failed += 1
-            return encode_exception(error)
+            return encode_refusal(INTERRUPTED, cancelled=True) if task.is_cancelled else encode_exception(error, 2)
+        if task.is_cancelled:
+            self.failed += 1
+            return encode_refusal(RETURNED, cancelled=True)
+        return self._result(call, value)
+
+    def _result(self, call: Call, value: Any) -> Outbound:
+        """Keep what a function gave where that was asked for, and give what its caller is told."""
         self.finished += 1
         if call.flags & STORE and call.options.get("result_name"):
-            self.stored_results[call.options["result_name"]] = value
-        if not call.flags & RETURN:
-            value = None
+            refusal = self._store(call.options["result_name"], value)
+            if refusal is not None:
+                return refusal
         try:
-            return encode_result(value)
+            return encode_result(value if call.flags & RETURN else None)
         except BaseException as error:
             self.failed += 1
             self.finished -= 1
             return encode_refusal(f"the function ran, but {error}", was_run=True)
+
+    def _store(self, name: str, value: Any) -> Outbound | None:
+        """Keep a result under a name; gives what the caller is told when there are too many names."""
+        limit = self._rules["execution_maximum_stored_results"]
+        if limit is not None and name not in self.stored_results and len(self.stored_results) >= limit:
+            reason = f"results are kept under {limit} names already (rule 'execution_maximum_stored_results')"
+            return encode_refusal(f"the function ran, but {reason}", was_run=True)
+        self.stored_results[name] = value
+        return None
+
+    def _call_function(
+        self, task: Task, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call the function; only in here may it be interrupted."""
+        try:
+            task.thread = get_ident()
+            if task.is_cancelled:  # just now: nobody has seen the thread
+                raise KeyboardInterrupt
+            attempt = task.call.options.get("attempt")
+            if attempt is None:
+                return function(*args, **kwargs)
+            with the_attempt(attempt):
+                return function(*args, **kwargs)
+        finally:
+            self.interrupts.end(task)
 
     # -- functions that are not here ------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from softgrid._wire.functions import (
 )
 
 CACHE_SIZE = 1024
+BODIES_BYTES = 64 * 1024 * 1024
 
 
 class UnknownDigest(Exception):
@@ -56,6 +57,7 @@ class FunctionTable:
         self._users_methods = users_methods
         self._received: OrderedDict[bytes, Callable[..., Any]] = OrderedDict()
         self._bodies: dict[bytes, bytes] = {}
+        self._bodies_bytes = 0
         self.stored: dict[str, tuple[Callable[..., Any], bool]] = {}
 
     def is_users(self, function: Function) -> bool:
@@ -101,8 +103,9 @@ class FunctionTable:
         if digest_of(function.body) != function.digest:
             raise Undecodable("a function that is not what its digest says")
         self._bodies[function.digest] = function.body
-        while len(self._bodies) > CACHE_SIZE:
-            del self._bodies[next(iter(self._bodies))]
+        self._bodies_bytes += len(function.body)
+        while len(self._bodies) > CACHE_SIZE or (self._bodies_bytes > BODIES_BYTES and len(self._bodies) > 1):
+            self._bodies_bytes -= len(self._bodies.pop(next(iter(self._bodies))))
 
     def body_of(self, digest: bytes) -> bytes | None:
         """Give a function that came over the wire as the bytes that came."""

@@ -31,6 +31,7 @@ from softgrid._node.membership import Membership
 from softgrid._node.places import Places
 from softgrid._node.switch import Switch
 from softgrid._state.capacity import Census
+from softgrid._state.last_calls import LastCall, Running
 from softgrid._state.tree import Tree
 from softgrid._wire.control import Message, field
 from softgrid._wire.values import load_pickler
@@ -297,7 +298,17 @@ class Launching:
             self._fail(spawn, event.get("step", "fork"), event["reason"], is_final=event.get("is_final", False))
         elif op in ("exited", "orphaned"):
             spawn.tail = event["tail"]
+            self._note_last_call(spawn, event)
             self._on_death(spawn, event.get("cause") or cause_of_death(event["code"], event["signal"]))
+
+    def _note_last_call(self, spawn: Spawn, event: Message) -> None:
+        if spawn.name is None or "running" not in event:
+            return
+        running = None if event["running"] is None else (event["running"][0], event["running"][1])
+        is_asked = event["was_cancelled"] or spawn.name in self._membership.dismissed
+        self._membership.last_calls.note(node_id(spawn.name), LastCall(running, is_asked))
+        if event["was_cancelled"]:
+            event["cause"] = "killed, since a call that was cancelled did not end"
 
     def _on_paused(self, spawn: Spawn, number: int | None) -> None:
         if spawn.name is not None:
@@ -338,9 +349,9 @@ class Launching:
         if not spawn.is_settled and not self._membership.leaves:
             self._start(spawn)
 
-    def _kill(self, spawn: Spawn) -> None:
+    def _kill(self, spawn: Spawn, running: Running | None = None) -> None:
         if spawn.pid is not None and spawn.line is not None:
-            spawn.line.kill(spawn.pid)
+            spawn.line.kill(spawn.pid, running)
 
     def _settle(self, spawn: Spawn, result: Message) -> None:
         if not spawn.is_settled:
@@ -400,11 +411,14 @@ class Launching:
         if not lines:
             on_settled()
 
-    def kill_child(self, name: str) -> bool:
-        """End the executor of that name, whatever it is doing; False when it was not launched from here."""
+    def kill_child(self, name: str, running: Running | None = None) -> bool:
+        """End the executor of that name, whatever it is doing; False when it was not launched from here.
+
+        *running*: only if that is the call which it runs.
+        """
         spawn = self._children.get(name)
         if spawn is not None and spawn.cause is None:
-            self._kill(spawn)
+            self._kill(spawn, running)
         return spawn is not None
 
     def kill_children(self) -> None:

@@ -7,6 +7,7 @@ wait, or has waited too long, drops the record, and the number of those dropped 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
 from time import monotonic, time
 from typing import Any, NamedTuple
@@ -18,10 +19,13 @@ from softgrid._model.names import node_id
 from softgrid._node.control import Control
 from softgrid._node.switch import Switch
 from softgrid._state.logflow import LogCredit, LogWindow
+from softgrid._state.logring import LogRing
 from softgrid._wire.control import Message, decode_control, encode_control, field
 from softgrid._wire.framing import Kind, Outbound
 
 PATIENCE_S = 10.0
+RECORD_OVERHEAD = 500
+"""Bytes of memory that a record takes beside its texts."""
 QUIET_TYPES = frozenset({"execution_started", "execution_finished"})
 """Said only where a logger's ``logTypes`` asks for it: they come with every call."""
 
@@ -61,6 +65,9 @@ class Logs:
         self._open_sink = open_sink
         self._sink: Sink | None = None
         self._writer = Serial("softgrid-log")
+        self.ring: LogRing[LogRecord] = LogRing(None)
+        self._ring_lock = threading.Lock()
+        self._is_writing = False
         self._window = LogWindow()
         self._credit = LogCredit()
         self._credited = Waiter()
@@ -179,14 +186,33 @@ class Logs:
         return self._switch.knows(node_id(origin))
 
     def _write_soon(self, record: LogRecord, source: int | None, size: int) -> None:
-        self._writer.run(lambda: self._write(record, source, size))
+        size = size or RECORD_OVERHEAD + sum(len(text) for text in (record.message, record.data, record.tback) if text)
+        with self._ring_lock:
+            dropped = self.ring.put(record, source, size)
+            is_first, self._is_writing = not self._is_writing, True
+        for kept in dropped:
+            self._give_back_room(kept.origin, kept.size)
+        if is_first:
+            self._writer.run(self._write_all)
 
-    def _write(self, record: LogRecord, source: int | None, size: int) -> None:
+    def _write_all(self) -> None:
+        while True:
+            with self._ring_lock:
+                kept, dropped = self.ring.take(), self.ring.take_dropped()
+                if kept is None:
+                    self._is_writing = False
+                    return
+            self._write(_with_note(kept.record, dropped) if dropped else kept.record)
+            self._give_back_room(kept.origin, kept.size)
+
+    def _write(self, record: LogRecord) -> None:
         with contextlib.suppress(Exception):  # a broken terminal or a full disk must not stop the grid
             if self._sink is None:
                 self._sink = self._open_sink()
             self._sink(record)
             self.written += 1
+
+    def _give_back_room(self, source: int | None, size: int) -> None:
         if source is not None:
             credit = self._credit.written(source, size)
             if credit:
@@ -199,6 +225,11 @@ class Logs:
     def drain(self, timeout: float) -> None:
         """Block until everything that arrived is written out."""
         self._writer.drain(timeout)
+
+
+def _with_note(record: LogRecord, dropped: int) -> LogRecord:
+    note = f"[{dropped} log records were dropped here: they came faster than they are written]"
+    return record._replace(message=f"{note}\n{record.message}")
 
 
 def _record_from(message: Message) -> LogRecord:

@@ -20,6 +20,7 @@ from softgrid._node.control import Control
 from softgrid._node.logs import Logs
 from softgrid._node.switch import Switch
 from softgrid._node.transfers import Transfers
+from softgrid._state.last_calls import LastCall, LastCalls
 from softgrid._state.tree import Member, Tree
 from softgrid._wire.control import Message, field
 
@@ -73,6 +74,7 @@ class Membership:
         self.on_gone: list[Callable[[set[int]], None]] = []
         """Told of executors that are gone, after everybody who waits for them."""
         self.dismissed: set[str] = set()  # whose end was asked for
+        self.last_calls = LastCalls()
         self.on_member: Callable[[Member[Link]], None] = lambda member: None
         self.leaves = False
         self.upgrid_said_bye = False
@@ -254,7 +256,7 @@ class Membership:
             return
         gone_ids: set[int] = {member.node_id for member in gone}
         self._forget(gone_ids)
-        told = {"op": "gone", "names": [member.name for member in gone], "reason": reason}
+        told = {"op": "gone", "names": [member.name for member in gone], "reason": reason, **self._last_call_of(name)}
         for speaker in link.speakers - gone_ids - {self._tree.node_id}:
             self._control.tell_id(speaker, told)
         self._pass_left(name, reason, is_orderly)
@@ -265,6 +267,9 @@ class Membership:
 
     def _forget(self, gone_ids: set[int]) -> None:
         self._switch.forget_sources(gone_ids)
+        uplink = self._switch.uplink
+        for link in (*(member.hop for member in self._tree.direct()), *([uplink] if uplink else [])):
+            link.speakers -= gone_ids
         self.before_gone(gone_ids)
         for hook in self.gone_hooks:
             hook(gone_ids, self._departure)
@@ -279,7 +284,18 @@ class Membership:
     def _pass_left(self, name: str, reason: str, is_orderly: bool) -> None:
         uplink = self._switch.uplink
         if uplink is not None:
-            self._control.tell_neighbour(uplink, {"op": "left", "name": name, "reason": reason, "orderly": is_orderly})
+            left = {"op": "left", "name": name, "reason": reason, "orderly": is_orderly, **self._last_call_of(name)}
+            self._control.tell_neighbour(uplink, left)
+
+    def _last_call_of(self, name: str) -> Message:
+        """Give what tells others which call to blame for a death; nothing where that is not known."""
+        last = self.last_calls.of(node_id(name))
+        return {} if last is None else {"running": last.running, "is_asked": last.is_asked}
+
+    def _note_last_call(self, name: str, message: Message) -> None:
+        if "running" in message:
+            running = None if message["running"] is None else tuple(field(message, "running", list))
+            self.last_calls.note(node_id(name), LastCall(running, message.get("is_asked") is True))
 
     def _on_left(self, link: Link, message: Message, source: int) -> None:
         name, reason = field(message, "name", str), field(message, "reason", str)
@@ -287,6 +303,7 @@ class Membership:
         if member is None or member.hop is not link:
             return
         is_orderly = message.get("orderly") is True
+        self._note_last_call(name, message)
         gone = self._tree.leave(name, reason)
         self._forget({each.node_id for each in gone})
         self._pass_left(name, reason, is_orderly)
@@ -302,6 +319,7 @@ class Membership:
                 self._tree.note_departed(node_id(name), reason)
                 gone_ids.add(node_id(name))
         if gone_ids:
+            self._note_last_call(names[0], message)
             self._forget(gone_ids)
 
     def mourn(self, name: str, reason: str) -> None:

@@ -17,7 +17,7 @@ from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
 from softgrid._io.shared_texts import SharedTexts, digest_of
 from softgrid._io.threads import Serial
-from softgrid._model.errors import SoftgridError
+from softgrid._model.errors import Refused, SoftgridError
 from softgrid._model.names import NodeId
 from softgrid._node.control import Answer, Control
 from softgrid._state.tree import Tree
@@ -27,6 +27,8 @@ from softgrid._wire.control import Message, field
 
 ASK_S = 60.0
 KEPT_BYTES = 64 * 1024 * 1024
+KEPT_NAMES = 16 * 1024
+MAX_ASKED = 1024
 _ABSENT = SoftgridError("it was said to be on this machine, and is not")
 
 
@@ -80,6 +82,8 @@ class Modules:
         if kept is not None:
             tell(kept)
             return
+        if name not in self._asked and len(self._asked) >= MAX_ASKED:
+            raise Refused(f"{MAX_ASKED} modules are being looked for already")
         asked = self._asked.setdefault(name, [])
         asked.append(tell)
         if len(asked) > 1:
@@ -149,7 +153,7 @@ class Modules:
     def _keep(self, name: str, told: Message) -> None:
         self._kept[name] = told
         self._kept_bytes += len(told.get("source") or "")
-        while self._kept_bytes > KEPT_BYTES:
+        while self._kept_bytes > KEPT_BYTES or len(self._kept) > KEPT_NAMES:
             dropped = self._kept.pop(next(iter(self._kept)))
             self._kept_bytes -= len(dropped.get("source") or "")
 

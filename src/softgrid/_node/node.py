@@ -18,9 +18,10 @@ from softgrid._io.machine_id import machine_id
 from softgrid._io.ports import reserve_port
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import SegmentPool, segment_limit
+from softgrid._io.slate import Slate
 from softgrid._io.threads import IdleThreads, Serial
 from softgrid._launch.local import LocalLine
-from softgrid._model.errors import Closed, SoftgridError, Undecodable
+from softgrid._model.errors import Cancelled, Closed, SoftgridError, Undecodable
 from softgrid._model.names import GridName, NodeId
 from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
@@ -29,12 +30,14 @@ from softgrid._node.admission import Admission
 from softgrid._node.bridge_building import BridgeBuilding
 from softgrid._node.bridge_heirs import BridgeHeirs
 from softgrid._node.bridges import Bridges, pairs_in
+from softgrid._node.cancelling import Cancelling
 from softgrid._node.control import Control
 from softgrid._node.doorway import Doorway
 from softgrid._node.execution import Execution
 from softgrid._node.fanout import FanOut
 from softgrid._node.functions import FunctionTable
 from softgrid._node.garbage import Garbage
+from softgrid._node.heirs import Heirs
 from softgrid._node.home import Home, has_packages
 from softgrid._node.joining import Joining
 from softgrid._node.killing import Killing
@@ -52,9 +55,10 @@ from softgrid._node.switch import Switch
 from softgrid._node.transfers import Transfers
 from softgrid._node.translations import Translations
 from softgrid._node.workers import Workers
+from softgrid._state.inflight import Matches
 from softgrid._state.refusals import SUMMARY_S, Refusals
 from softgrid._state.reservations import Reservations
-from softgrid._state.tree import Tree
+from softgrid._state.tree import Member, Tree
 from softgrid._util.cores import own_cores
 from softgrid._wire.control import Message, decode_control, encode_control
 from softgrid._wire.control import field as control_field
@@ -165,6 +169,12 @@ class Node:
             spec.home,
             line,
         )
+        self.transfers.last_calls = self.membership.last_calls
+        self.heirs = Heirs(self.tree, self.control, self.reactor)
+        self.transfers.place_again = self._place_again
+        self.cancelling = Cancelling(
+            self.tree, self.control, self.transfers, self.launching, self.reactor, lambda: self.rules
+        )
         self._relaunching = self._relaunch_what_is_lost() if spec.role == "orchestrator" else None
         self.modules = Modules(self.tree, self.control, self.reactor, self._on_bug)
         self.functions = FunctionTable(
@@ -217,9 +227,11 @@ class Node:
         self.execution.ask_for = self._ask_for_function  # type: ignore[method-assign]
         self.translations = Translations(self._ask_for_source, self.execution.bring_back, self.execution.give_up)
         self.execution.translate = self.translations.translate  # type: ignore[method-assign]
+        self.execution.withdraw_elsewhere = self.translations.withdraw
         self.membership.on_gone += [self.translations.forget, self.execution.forget]
         self.fanout.accept = self.execution.accept
         self.control.notices.update(want_function=self._on_want_function, function=self._on_function)
+        self.control.notices["cancel"] = self._on_cancel
         self.control.notices.update(want_source=self._on_want_source, source=self._on_source)
         self.control.methods["statistics"] = lambda message, source, answer: answer(self.statistics().as_dict())
         self.control.methods["locate"] = self._on_locate
@@ -243,6 +255,7 @@ class Node:
                 Kind.LOG: self.logs.on_log,
             }
         )
+        self._heed_limits(spec.rules)
         self._refusals = Refusals()
         self._doorway = self._open_doorway()
         self.on_upgrid_lost: Callable[[str], None] = lambda reason: None
@@ -301,8 +314,20 @@ class Node:
     def _relaunch_what_is_lost(self) -> Relaunching:
         relaunching = Relaunching(self.reactor, self.launching.launch_anew, self.logs.say)
         self.launching.on_launched = relaunching.on_launched
-        self.membership.on_lost = relaunching.on_lost
-        relaunching.on_heir = BridgeHeirs(self.tree, self.control, self.logs.say).on_heir
+        bridge_heirs = BridgeHeirs(self.tree, self.control, self.logs.say)
+        self.heirs.serve()
+
+        def on_lost(gone: list[Member[Link]], reason: str, is_orderly: bool) -> None:
+            self.heirs.on_lost(gone)
+            relaunching.on_lost(gone, reason, is_orderly)
+
+        def on_heir(lost: str, heir: str) -> None:
+            bridge_heirs.on_heir(lost, heir)
+            self.heirs.on_decided(lost, heir)
+
+        self.membership.on_lost = on_lost
+        relaunching.on_heir = on_heir
+        relaunching.on_no_heir = lambda lost: self.heirs.on_decided(lost, None)
         return relaunching
 
     # -- joining and serving --------------------------------------------------------------------------------------
@@ -340,8 +365,26 @@ class Node:
         allows_udf = self.execution.allows_udf if self.spec.is_udf_given else rules.may_execute(self.spec.role)
         self.rules = rules
         self.switch.compression_level = rules["transfer_compression_level"]
+        self._heed_limits(rules)
         self.launching.is_at_home = False
         self.execution.go_by(rules, allows_udf=allows_udf)
+
+    def _heed_limits(self, rules: Rules) -> None:
+        """Give each part the bounds that the rules put on what it holds."""
+        largest = rules["transfer_maximum_message_bytes"]
+        self.switch.max_message_bytes = 2 * segment_limit() if largest is None else largest
+        self.switch.on_too_large = self._on_too_large
+        self.transfers.maximum_open = rules["transfer_maximum_open_calls"]
+        self.requests.responder.limit(rules["request_maximum_waiting"])
+        self.logs.ring.max_bytes = rules["log_maximum_waiting_bytes"]
+
+    def _on_too_large(self, kind: int, source: int, message_id: int, reason: str) -> None:
+        if kind == Kind.CALL:
+            self.execution.refuse(source, message_id, f"the call cannot be taken: {reason}")
+        elif kind == Kind.RESULT:
+            self.transfers.on_result_too_large(source, message_id, reason)
+        else:
+            self.logs.say("warn", f"a {Kind(kind).name.lower()} was dropped: {reason}")
 
     def serve(self) -> None:
         """Run what others send, in this thread, until the executor leaves the grid."""
@@ -396,6 +439,18 @@ class Node:
         """Executors are gone; their bridges must know before their calls do."""
         self.bridges.on_gone(gone)
         self.bridge_building.on_gone(gone)
+
+    def _on_cancel(self, link: Any, message: Message, source: int) -> None:
+        self.execution.cancel(source, control_field(message, "id", int))
+
+    def _place_again(
+        self, index: int, name: str, is_gone: bool | None, on_place: Callable[[str | SoftgridError], None]
+    ) -> None:
+        """Say where a call goes that is tried again: to the same executor, or to whoever stands in for it."""
+        if is_gone is False:
+            on_place(name)
+        else:
+            self.heirs.ask(name, on_place, is_lost=is_gone is True)
 
     def _ask_for_function(self, source: int, digest: bytes) -> None:
         self.control.tell_id(source, {"op": "want_function", "digest": digest.hex()})
@@ -492,6 +547,11 @@ class Node:
         self.check_open()
         return self.transfers.transfer(spec)
 
+    def cancel(self, matches: Matches, grace_s: float | None) -> list[tuple[str, str | None]]:
+        """Take calls back; gives for each who had it, and why it is not over."""
+        self.check_open()
+        return self.cancelling.cancel(matches, grace_s)
+
     def build_bridge(self, to: str, begins: str, timeout: float) -> str:
         """Have a bridge built; gives its password."""
         self.check_open()
@@ -517,6 +577,8 @@ class Node:
         result = read()
         handling = kwargs.get("result_handling") or {}
         if isinstance(result, Failed):
+            if isinstance(result.error, Cancelled) or getattr(result.error, "is_cancelled", False):
+                return  # whoever asked for that has been told
             self.logs.say("error", f"a transfer to {name} failed: {result.error}")
         elif handling.get("return_result", True):
             if handling.get("result_name") is not None:
@@ -618,6 +680,7 @@ class Node:
         """In a forked process: let go of everything without a word, since it belongs to the parent."""
         self.is_disconnected = True
         self.membership.leaves = True
+        self.execution.slate = Slate()
         self.reactor.abandon()
         self._port_socket.close()
         self.launching.abandon()

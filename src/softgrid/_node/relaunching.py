@@ -50,6 +50,7 @@ class Relaunching:
         self._heirs: OrderedDict[str, str] = OrderedDict()
         self.is_over = False
         self.on_heir: Callable[[str, str], None] = lambda lost, heir: None
+        self.on_no_heir: Callable[[str], None] = lambda lost: None
 
     def on_launched(self, name: str, item: Message) -> None:
         """An executor was launched."""
@@ -68,6 +69,9 @@ class Relaunching:
             if member.name in lost and member.upgrid in lost:
                 lost[member.upgrid].below.append(lost[member.name])
         root = lost.get(gone[0].name)
+        for member in gone:
+            if is_orderly or root is None or member.name not in lost:
+                self.on_no_heir(member.name)
         if root is not None and not is_orderly:
             self._try_again(root, reason)
 
@@ -76,8 +80,16 @@ class Relaunching:
         wait = restarts.next_wait(monotonic(), _luck())
         if wait is not None:
             self._reactor.call_later(wait, lambda: self._relaunch([lost]))
-        elif restarts.allowed:
+            return
+        self._end(lost)
+        if restarts.allowed:
             self._say("error", f"{lost.name} is not launched anew: relaunch={restarts.allowed} is used up ({reason})")
+
+    def _end(self, lost: Lost) -> None:
+        """Nobody will stand in for this one, nor for those below it."""
+        self.on_no_heir(lost.name)
+        for each in lost.below:
+            self._end(each)
 
     def _relaunch(self, lost: list[Lost], upgrid: str | None = None) -> None:
         if self.is_over:

@@ -7,7 +7,7 @@ time is told to forget it, so that nothing is held that nobody knows of.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -82,14 +82,7 @@ class Reserving:
     ) -> list[Outcome]:
         """Ask each of *names* to hold a promise; gives what became of each, in their order."""
         password = new_password() if password is None else check_password(password)
-        question = {
-            "op": "add_promise",
-            "creator": self._tree.name,
-            "password": password,
-            "timeout": check_timeout(timeout, "promiseTimeout", none_allowed=False),
-            "force": check_force(force),
-            "kept": is_kept,
-        }
+        question = self._question(password, timeout, force=force, is_kept=is_kept)
         with self._lock:
             are_new = [self._reservations.note(password, node_id(name), name) for name in names]
         try:
@@ -101,6 +94,42 @@ class Reserving:
             if is_new:
                 self._note_answer(name, password, answer)
         return answers
+
+    def _question(self, password: str, timeout: object, *, force: object, is_kept: bool) -> Message:
+        return {
+            "op": "add_promise",
+            "creator": self._tree.name,
+            "password": password,
+            "timeout": check_timeout(timeout, "promiseTimeout", none_allowed=False),
+            "force": check_force(force),
+            "kept": is_kept,
+        }
+
+    def add_soon(self, name: str, password: str, timeout: object, on_outcome: Callable[[Outcome], None]) -> None:
+        """Ask one executor to hold a promise that is kept, after all it has to do; *on_outcome* is told."""
+        question = self._question(password, timeout, force=True, is_kept=True)
+        with self._lock:
+            is_new = self._reservations.note(password, node_id(name), name)
+
+        def on_answer(answer: Outcome) -> None:
+            outcome = _checked(name, answer, question)
+            if is_new:
+                self._note_answer(name, password, outcome)
+            on_outcome(outcome)
+
+        self._control.ask(name, question, on_answer)
+
+    def another(self, but: Iterable[str]) -> str:
+        """Give a worker below that runs functions of users and is none of *but*; raises when there is none."""
+        taken = set(but)
+        names = [name for name in self._workers.allowed(runs_udf=True) if name not in taken]
+        if not names:
+            raise Refused("there is no other worker")
+        return self._workers.choose(names)
+
+    def is_there(self, name: str) -> bool:
+        """Whether somebody of that name is below."""
+        return self._tree.find(name) is not None
 
     def _note_answer(self, name: str, password: str, answer: Outcome) -> None:
         if isinstance(answer, TimedOut):  # it may hold it for all that is known

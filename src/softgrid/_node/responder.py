@@ -10,7 +10,7 @@ from typing import Any
 
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
-from softgrid._model.errors import Missing, PeerLost, SoftgridError, TimedOut, Undecodable
+from softgrid._model.errors import Missing, PeerLost, Refused, SoftgridError, TimedOut, Undecodable
 from softgrid._model.names import node_id
 from softgrid._model.tokens import HIDDEN
 from softgrid._node.control import Control
@@ -53,6 +53,11 @@ class Responder:
 
     # -- in -------------------------------------------------------------------------------------------------------
 
+    def limit(self, maximum: int | None) -> None:
+        """Say how many requests may be here that are not answered."""
+        with self._lock:
+            self._received.maximum = maximum
+
     def on_request(self, link: Any, source: int, message_id: int, body: Body) -> None:
         """Take a REQUEST from the wire; one of no content only makes the relays on its way take note of its source."""
         self._posts.note(source, body)
@@ -63,8 +68,12 @@ class Responder:
             raise Undecodable("a request in the name of somebody else")
         deadline = monotonic() + seconds
         request = Request(token, number, requester, name, deadline, hand_overs, (packed, time()))
-        with self._lock:
-            self._received.arrive(request)
+        try:
+            with self._lock:
+                self._received.arrive(request)
+        except Refused as error:
+            self._tell_unread(request, str(error))
+            return
         if deadline < self._alarm.due:
             self._alarm.note(deadline)
 
@@ -91,6 +100,11 @@ class Responder:
             return
         with self._lock:
             self._received.take_unanswered(request.requester, request.token, -inf)
+        self._tell_unread(request, reason)
+
+    def _tell_unread(self, request: Request, reason: str) -> None:
+        if not request.number:
+            return
         told = {"op": "request_unread", "token": request.token.hex(), "number": request.number, "reason": reason}
         self._control.tell_id(request.requester, told)
 

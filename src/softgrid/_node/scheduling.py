@@ -16,6 +16,7 @@ from softgrid._node.jobs import JobRun, JobSpec
 from softgrid._node.logs import Logs
 from softgrid._node.promises import new_password
 from softgrid._node.reserving import Outcome, Reserving, was_held
+from softgrid._node.retrying import Place
 from softgrid._node.transfers import Transfers
 from softgrid._node.workers import Workers, check_worker
 from softgrid._state.promise import check_password
@@ -50,13 +51,37 @@ class Scheduling:
         self._job_promises = JobPromises(reserving, workers)
         self._logs = logs
 
-    def task(self, kwargs: Kwargs, worker: object, timeout: object, multiplier: object, *, collect: bool) -> Any:
+    def task(
+        self,
+        kwargs: Kwargs,
+        worker: object,
+        timeout: object,
+        multiplier: object,
+        *,
+        collect: bool,
+        on_timeout: object = "drop",
+    ) -> Any:
         """Have one call run by *worker*, or by the one that has least to do; gives a list of its result, or None."""
         name = self._choose(kwargs) if worker is None else check_worker(worker, "worker")
         limit = check_timeout(timeout, "taskTimeout")
         if limit is not None:
             limit = wait_timeout(limit, multiplier, len(self._tree.path_of(name) or ()))
-        return self._transfers.transfer(TransferSpec(kwargs, name, collect=collect, timeout=limit))
+        place = self._place_elsewhere(kwargs) if worker is None else None
+        spec = TransferSpec(kwargs, name, collect=collect, timeout=limit, on_timeout=on_timeout, place=place)
+        return self._transfers.transfer(spec)
+
+    def _place_elsewhere(self, kwargs: Kwargs) -> Place:
+        """A task that was given to whoever had least to do goes there again, wherever that is then."""
+
+        def place(index: int, name: str, is_gone: bool | None, on_place: Callable[[str | SoftgridError], None]) -> None:
+            try:
+                where = self._choose(kwargs)
+            except SoftgridError:  # there is nobody now: maybe there will be
+                self._transfers.place_again(index, name, is_gone, on_place)
+            else:
+                on_place(where)
+
+        return place
 
     def _choose(self, kwargs: Kwargs) -> str:
         function, password = kwargs.get("function"), kwargs.get("promise_password")
@@ -104,7 +129,7 @@ class Scheduling:
         say = self._sayer(spec.is_verbose)
         run = JobRun(spec, password, limit, self._transfers, self._reserving, self._reactor, say)
         if run.encode():
-            with self._reserving.listening(password, run):
+            with self._reserving.listening(password, run), run.cancellable():
                 held = self._job_promises.reserve(spec.wish._replace(password=password, is_kept=True), limit)
                 self._reactor.run_in_turn(lambda: run.start(held))
         return run.collect() if spec.collect else None

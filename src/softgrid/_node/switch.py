@@ -41,6 +41,7 @@ from softgrid._wire.framing import (
     Kind,
     Outbound,
     Parts,
+    TooLarge,
     check_header,
     frame,
     frames,
@@ -91,6 +92,9 @@ class Switch:
         self._on_refused = on_refused
         self.on_bug: Callable[[BaseException], None] = lambda error: None
         self.compression_level = 0
+        self.max_message_bytes: int | None = None
+        self.on_too_large: Callable[[int, int, int, str], None] = lambda kind, source, message_id, reason: None
+        """Told of messages to this executor that are dropped: kind, source, message id and reason."""
         self.uplink: Link | None = None
         self.deliver: dict[int, Deliver] = {}
         self.relayed_frames = self.relayed_bytes = self.dropped_frames = 0
@@ -101,6 +105,7 @@ class Switch:
         crossing = Switch(ends, self.segments, self._run_in_turn, lambda link, header, why: None, self._view)
         crossing.compression_level = self.compression_level
         crossing.on_bug = self.on_bug
+        crossing.max_message_bytes, crossing.on_too_large = self.max_message_bytes, self.on_too_large
         return crossing
 
     # -- out ------------------------------------------------------------------------------------------------------
@@ -320,8 +325,13 @@ class Switch:
         assembler = self._assemblers.get(link)
         if flags & MORE or assembler is not None:
             if assembler is None:
-                assembler = self._assemblers[link] = Assembler()
-            whole = assembler.add(kind, source, message_id, flags, body)
+                assembler = self._assemblers[link] = Assembler(self.max_message_bytes)
+            try:
+                whole = assembler.add(kind, source, message_id, flags, body)
+            except TooLarge as error:
+                self.dropped_frames += 1
+                self.on_too_large(kind, source, message_id, str(error))
+                whole = None
             if not len(assembler):
                 del self._assemblers[link]
             if whole is None:

@@ -13,14 +13,16 @@ from typing import Any
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import THRESHOLD
-from softgrid._model.errors import BadArgument, NoRoute, PeerLost, SoftgridError, TimedOut
+from softgrid._model.errors import BadArgument, Cancelled, NoRoute, PeerLost, Refused, SoftgridError, TimedOut
 from softgrid._model.names import node_id
 from softgrid._model.transfer import Failed, TransferSpec
 from softgrid._node.bridge import Bridge
 from softgrid._node.encoder import EncodedCall, Encoder, Kwargs, Prepared
 from softgrid._node.outgoing import Outgoing, Waiting
+from softgrid._node.retrying import Held, Place, Retrying, Told, plan_of
 from softgrid._node.switch import Switch
 from softgrid._state.inflight import Batch, InFlight
+from softgrid._state.last_calls import LastCalls
 from softgrid._state.receivers import common_ways, expand_bounce, expand_bridging, expand_receivers, may_bridge
 from softgrid._state.timeouts import check_timeout, wait_timeout
 from softgrid._state.tree import Tree
@@ -29,6 +31,9 @@ from softgrid._wire.calls import Failure, decode_result
 from softgrid._wire.framing import Body, Kind, Outbound, frame
 
 Way = Link | Bridge
+
+OpenCall = tuple[int, int, str]
+"""A call that is not answered: its message id, and the id and name of its receiver."""
 
 
 class Transfers:
@@ -53,16 +58,34 @@ class Transfers:
         self._room = threading.Lock()
         self.bridges: dict[int, Bridge] = {}
         """The bridges that there are, by their other ends; set by the node."""
+        self.last_calls = LastCalls()
+        self.cancelled: dict[int, str] = {}
+        """Calls that were taken back and may still end, with what to say of them when their executor dies."""
+        self.cancel: Callable[[list[OpenCall]], None] = lambda calls: None
+        """Takes calls back that are open; set by the node."""
+        self.place_again: Place = lambda index, name, is_gone, on_place: on_place(name)
+        """Says where a call goes that is tried again; set by the node."""
+        self.maximum_open: int | None = None
+        """How many calls may be open at once."""
+        self.held: set[Held] = set()
+        """What keeps calls that are not on their way now."""
 
     # -- out ------------------------------------------------------------------------------------------------------
 
     def transfer(self, spec: TransferSpec) -> list[Any] | None:
         """Send, and collect when asked to; a receiver's failure is a Failed in its place; raises what concerns all."""
+        self._check_room(1)
+        kills = check_on_timeout(spec.on_timeout)
         if spec.collect and spec.bounce is None and spec.timeout is None and type(spec.receivers) is str:
             target = node_id(spec.receivers)
             way = self.bridges.get(target) or self._tree.routes.get(target)
             kwargs = spec.transfer_kwargs
-            if way is not None and type(kwargs) is dict and kwargs.get("bounce_transfer") is None:
+            if (
+                way is not None
+                and type(kwargs) is dict
+                and kwargs.get("bounce_transfer") is None
+                and not kwargs.get("retries")
+            ):
                 return self._call_one(spec.receivers, target, way, kwargs, spec.allow_bridging)
         names = expand_receivers(self._tree, spec.receivers)
         kwargs_list = self._one_per_receiver(spec.transfer_kwargs, len(names))
@@ -79,21 +102,49 @@ class Transfers:
                 for _ in range(1 if fan is None else len(fan))
             ],
         )
+        self._check_room(len(batch.names))
+        batch.is_cancellable = True
         waiter = Waiter()
         batch.on_done = waiter.set
         if not spec.collect:
             batch.on_outcome = lambda index: self.hand_on(batch, index)
+        is_one_call = isinstance(spec.transfer_kwargs, Mapping)
+        is_retried = any(kwargs.get("retries") for kwargs in kwargs_list)
         shielded = self._reactor.shield()
         try:
-            memory = self._send_batch(
-                batch, names, kwargs_list, fans, allowed_list, isinstance(spec.transfer_kwargs, Mapping)
-            )
+            if is_retried:
+                widths = [1 if fan is None else len(fan) for fan in fans]
+                leaves = [allowed for allowed, width in zip(allowed_list, widths, strict=True) for _ in range(width)]
+                self._send_retrying(batch, leaves, spec)
+                memory = []
+            else:
+                memory = self._send_batch(batch, names, kwargs_list, fans, allowed_list, is_one_call)
         finally:
-            self._reactor.unshield(shielded)
+            self._unshield(shielded, batch if spec.collect else None)
         if spec.collect:
-            return self.collect(batch, waiter, timeout)
-        self._watch_over(batch, memory, timeout)
+            return self.collect(batch, waiter, timeout, kills=kills)
+        self._watch_over(batch, memory, timeout, kills=kills)
         return None
+
+    def _send_retrying(self, batch: Batch, allowed: list[bool | None], spec: TransferSpec) -> None:
+        """Send calls that may be tried again: each straight to who is to run it, and kept until it has ended."""
+        plan = plan_of(self.encoder, batch, allowed, is_detached=not spec.collect)
+        if isinstance(spec.transfer_kwargs, Mapping):
+            plan.check_all()
+        place = spec.place or self.place_again
+        retrying = Retrying(batch, plan, place, self.send_encoded, self._reactor)
+        on_done = batch.on_done
+
+        def let_go() -> None:
+            self.held.discard(retrying)
+            if on_done is not None:
+                on_done()
+
+        batch.on_done = let_go
+        self.held.add(retrying)
+        self.send_encoded(batch, [(index, batch.names[index], call) for index, call in plan.calls.items()])
+        for index, error in plan.errors.items():
+            self._fill(batch, index, error)
 
     def _call_one(self, name: str, target: int, way: Way, kwargs: Kwargs, allowed: Any) -> list[Any]:
         """Call one executor near by and wait for the answer: what most transfers are, without what they do not need."""
@@ -101,13 +152,30 @@ class Transfers:
         body = self.encoder.encode(kwargs, target)
         waiter = Waiter()
         batch = Batch([name], [kwargs])
+        batch.is_cancellable = True
         batch.on_done = waiter.set
         shielded = self._reactor.shield()
         try:
             self._send_body(body, self.inflight.open(batch, 0, target), target, way, allows_bridge)
         finally:
-            self._reactor.unshield(shielded)
+            self._unshield(shielded, batch)
         return self.collect(batch, waiter, None)
+
+    def _unshield(self, shielded: bool, collected: Batch | None) -> None:
+        """Let Ctrl-C through that came while calls were being sent; it takes those back that were to be collected."""
+        try:
+            self._reactor.unshield(shielded)
+        except KeyboardInterrupt:
+            if collected is not None:
+                self._reactor.run_in_turn(lambda: self._on_interrupt(collected))
+            raise
+
+    def _check_room(self, count: int) -> None:
+        """Raise Refused when so many further calls would be too many."""
+        open_calls = len(self.inflight.slots)
+        if self.maximum_open is not None and open_calls + count > self.maximum_open:
+            unanswered = f"{open_calls} calls of this executor are not answered yet"
+            raise Refused(f"{unanswered}, and {count} more are too many (rule 'transfer_maximum_open_calls')")
 
     def _is_lost(self, message_id: int, target: int, way: Way) -> bool:
         """Whether the way to a target went while its call was being made: its loss was told before anybody waited."""
@@ -312,19 +380,41 @@ class Transfers:
         self._reactor.run_in_turn(lambda: batch.fill(index, error))
 
     def _unreachable(self, name: str) -> SoftgridError:
+        """Say why a call cannot be sent; so it certainly does not run."""
         try:
             self._tree.check_reachable(name)
+        except PeerLost as known:
+            known.was_running = False
+            return known
         except SoftgridError as error:
             return error
-        return PeerLost(f"{name} cannot be reached: the connection towards it is gone")
+        lost = PeerLost(f"{name} cannot be reached: the connection towards it is gone")
+        lost.was_running = False
+        return lost
 
     # -- back -----------------------------------------------------------------------------------------------------
 
-    def collect(self, batch: Batch, waiter: Waiter, timeout: float | None) -> list[Any]:
-        """Wait for the answers to a batch and read them; *waiter* is set when it is done."""
+    def collect(
+        self,
+        batch: Batch,
+        waiter: Waiter,
+        timeout: float | None,
+        *,
+        kills: bool = False,
+        before_cancel: Callable[[], None] = lambda: None,
+    ) -> list[Any]:
+        """Wait for the answers to a batch and read them; *waiter* is set when it is done.
+
+        A caller that presses Ctrl-C meanwhile takes its calls back; *before_cancel* is done before that.
+        """
         try:
             if not batch.done and not self._reactor.wait(waiter, timeout):
-                self._give_up(batch, timeout)
+                self._give_up(batch, timeout, kills=kills)
+                if kills:
+                    self._reactor.wait(waiter)
+        except KeyboardInterrupt:
+            self._reactor.run_in_turn(lambda: self._on_interrupt(batch, before_cancel))
+            raise
         except BaseException:
             self.inflight.drop(batch)
             raise
@@ -348,7 +438,22 @@ class Transfers:
             if name is not None and type(result) is not Failed:
                 self._on_named(name, result)
 
-    def _give_up(self, batch: Batch, timeout: float | None) -> None:
+    def _on_interrupt(self, batch: Batch, before_cancel: Callable[[], None] = lambda: None) -> None:
+        before_cancel()
+        self._take_back(batch, lambda name: Cancelled("cancelled: Ctrl-C was pressed while its caller waited"))
+
+    def _take_back(self, batch: Batch, error_for: Callable[[str], SoftgridError]) -> None:
+        """Cancel what is left of a batch; nobody waits for it any more."""
+        calls = self.inflight.cancellable(lambda other, index: other is batch)
+        batch.fill_rest(error_for)
+        self.cancel(calls)
+
+    def _give_up(self, batch: Batch, timeout: float | None, *, kills: bool = False) -> None:
+        if kills and not self._reactor.is_closed:
+            what = f"within {timeout:g} s; it is being cancelled"
+            error_for = lambda name: TimedOut(f"no answer from {name} {what}")  # noqa: E731
+            self._reactor.run_in_turn(lambda: self._take_back(batch, error_for))
+            return
         self.inflight.drop(batch)
         if self._reactor.is_closed:
             batch.fill_rest(lambda name: PeerLost(f"this executor left the grid before {name} answered"))
@@ -357,26 +462,49 @@ class Transfers:
     def _excuse(self, name: str) -> str:
         return self._tree.suspicion(name) or "it may still be running"
 
-    def _watch_over(self, batch: Batch, memory: list[Waiter], timeout: float | None) -> None:
+    def _watch_over(self, batch: Batch, memory: list[Waiter], timeout: float | None, *, kills: bool = False) -> None:
         """See an uncollected batch off: its memory is the caller's again when this returns."""
         for waiter in memory:
             self._reactor.wait(waiter)
         if timeout is not None and not batch.done:
-            self._reactor.call_later(timeout, lambda: None if batch.done else self._give_up(batch, timeout))
+            timer = self._reactor.call_later(
+                timeout, lambda: None if batch.done else self._give_up(batch, timeout, kills=kills)
+            )
+            on_done = batch.on_done
+
+            def let_go() -> None:
+                timer.cancel()
+                if on_done is not None:
+                    on_done()
+
+            batch.on_done = let_go
+            if batch.done:
+                timer.cancel()
 
     def _read(self, batch: Batch, index: int) -> Any:
         outcome = batch.outcomes[index]
         batch.outcomes[index] = SoftgridError("this result has been taken")
+        account = ""
+        if isinstance(outcome, Told):
+            outcome, account = outcome
         if isinstance(outcome, SoftgridError):
+            if account:
+                outcome = type(outcome)(f"{outcome}\n{account}")
             return Failed(batch.names[index], outcome, batch.kwargs[index])
         assert outcome is not None
         try:
             return decode_result(outcome)
         except Failure as failure:
+            failure.attempts = account
             return Failed(batch.names[index], failure, batch.kwargs[index])
         except Exception as error:
             failure_text = f"the result arrived but cannot be read here: {type(error).__name__}: {error}"
             return Failed(batch.names[index], SoftgridError(failure_text), batch.kwargs[index])
+
+    def on_result_too_large(self, source: int, message_id: int, reason: str) -> None:
+        """A result has come and cannot be kept here."""
+        self.inflight.settle(message_id, source, Refused(f"the function ran, but its result cannot be taken: {reason}"))
+        self._credit(message_id)
 
     def on_result(self, link: Any, source: int, message_id: int, body: Body) -> None:
         """Take a RESULT from the wire; one that nobody waits for is dropped."""
@@ -395,6 +523,14 @@ class Transfers:
                         over.append(waiting.message_id)
                     waiting.outgoing.note_sent()
 
+    def withdraw(self, target: int, message_id: int) -> bool:
+        """Keep a call no longer that waits here for room; False when it does not."""
+        with self._room:
+            waiting = self._windows.withdraw(target, message_id)
+        if waiting is not None:
+            waiting.outgoing.note_sent()
+        return waiting is not None
+
     def on_refused(self, message_id: int, target: int, reason: str) -> None:
         """A relay could not pass a call on."""
         self.inflight.refuse(message_id, target, lambda name: NoRoute(f"{name} {reason}"))
@@ -408,6 +544,36 @@ class Transfers:
                 waiting_for_it = self._windows.forget(target)
             for waiting in waiting_for_it:
                 waiting.outgoing.note_sent()
-        self.inflight.lose(
-            targets, lambda name, target: PeerLost(f"{name} is gone: {cause_of(target)}; the call may have run")
-        )
+        self.inflight.lose(targets, lambda name, target, call: self._loss(name, target, call, cause_of(target)))
+
+    def _loss(self, name: str, target: int, message_id: int, cause: str) -> SoftgridError:
+        """Say what the death of *target* means for one of the calls that it had not answered."""
+        cancelled = self.cancelled.get(message_id)
+        if cancelled is not None:
+            return Cancelled(cancelled)
+        call = (self._tree.node_id, message_id)
+        was_running = self.last_calls.was_running(target, call)
+        if not was_running and self._ran_beside(message_id):
+            was_running = None
+        error = PeerLost(f"{name} is gone: {cause}; {_FATE[was_running]}")
+        error.was_running, error.is_blamed = was_running, self.last_calls.is_blamed(target, call)
+        return error
+
+    def _ran_beside(self, message_id: int) -> bool:
+        """Whether a call has no place in the queue, of which alone it is known what ran."""
+        kwargs = self.inflight.kwargs_of(message_id)
+        return isinstance(kwargs, Mapping) and kwargs.get("priority", 1) is None
+
+
+_FATE = {
+    None: "the call may have run",
+    True: "the call was running and may have run in part",
+    False: "the call was not running then: it had not begun, or its result was on its way, so it may have run",
+}
+
+
+def check_on_timeout(given: object) -> bool:
+    """Whether what has not ended when its time is over is to be cancelled; raises BadArgument."""
+    if given not in ("drop", "kill"):
+        raise BadArgument("onTimeout", given, "'drop' (no longer waited for) or 'kill' (cancelled)")
+    return given == "kill"

@@ -61,6 +61,15 @@ class Translations:
             task.call.function = function
             self._accept(task)
 
+    def withdraw(self, is_it: Callable[[Task], bool]) -> Task | None:
+        """Take a task out that waits here; None when it does not."""
+        for waiting in self._waiting.values():
+            for task in waiting:
+                if is_it(task):
+                    waiting.remove(task)
+                    return task
+        return None
+
     def forget(self, sources: set[int]) -> None:
         """Callers are gone, and with them what they waited for."""
         for key in [key for key in self._known if key[0] in sources]:

@@ -100,6 +100,7 @@ class Job:
     def __init__(self, tasks: Iterable[int], workers: Iterable[str]) -> None:
         self._left = deque(tasks)
         self._hands = {worker: _Hand() for worker in workers}
+        self._expected = 0
 
     def on_ready(self, worker: str, now: float) -> list[Effect]:
         """The worker's promise is at the head: nothing keeps it from working for this job."""
@@ -120,9 +121,44 @@ class Job:
 
     def on_lost(self, worker: str) -> list[Effect]:
         """The worker can do nothing for this job any more: it died, or its promise has ended."""
-        if self._hands.pop(worker, None) is None or self._hands or not self._left:
+        if self._hands.pop(worker, None) is None:
+            return []
+        return self._give_up_alone()
+
+    def on_again(self, task: int) -> list[Effect]:
+        """A task that had been dealt is to be done once more, after all others; said before its end is told."""
+        self._left.append(task)
+        return self._give_up_alone()
+
+    def workers(self) -> list[str]:
+        """Give those who take part now."""
+        return list(self._hands)
+
+    def expect(self) -> None:
+        """Another worker is on its way into this job."""
+        self._expected += 1
+
+    def on_joined(self, worker: str) -> None:
+        """The worker that was expected has made its promise to this job."""
+        self._expected -= 1
+        self._hands.setdefault(worker, _Hand())
+
+    def on_missed(self) -> list[Effect]:
+        """A worker that was expected does not come."""
+        self._expected -= 1
+        return self._give_up_alone()
+
+    def _give_up_alone(self) -> list[Effect]:
+        if self._hands or self._expected or not self._left:
             return []
         return [GiveUp(self._take(len(self._left)))]
+
+    def withdraw(self, tasks: Iterable[int]) -> list[int]:
+        """Deal these tasks no more; gives those that had not been dealt."""
+        wanted = set(tasks)
+        found = [task for task in self._left if task in wanted]
+        self._left = deque(task for task in self._left if task not in wanted)
+        return found
 
     def stop(self) -> list[Effect]:
         """Deal no more, and let everybody go."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from softgrid._model.errors import Missing, SoftgridError, TimedOut
+from softgrid._model.errors import Missing, Refused, SoftgridError, TimedOut
 from softgrid._model.tokens import HIDDEN
 from softgrid._state.waits import Lines, Wait
 
@@ -51,6 +51,9 @@ class Received:
     """All requests that were sent to one executor and are not answered."""
 
     def __init__(self) -> None:
+        self.maximum: int | None = None
+        """How many requests may be here that are not answered."""
+        self._waiting = 0
         self._arrived: dict[bytes, deque[Request]] = {}
         self._untaken: dict[tuple[int, bytes], Request] = {}
         self._taken: dict[tuple[int, bytes], Request] = {}
@@ -60,8 +63,11 @@ class Received:
     # -- coming and being taken -----------------------------------------------------------------------------------
 
     def arrive(self, request: Request) -> None:
-        """A request has come."""
+        """A request has come; raises Refused when too many are here."""
         token = request.token
+        count = self._waiting + len(self._taken)
+        if self.maximum is not None and count >= self.maximum and (request.requester, token) not in self._untaken:
+            raise Refused(f"{count} requests wait there already (rule 'request_maximum_waiting')")
         askers = self._askers.get(token)
         if askers is None:
             askers = self._note_token(token)
@@ -75,11 +81,13 @@ class Received:
             self._take_untaken(request.requester, token)
             self._untaken[request.requester, token] = request
         self._arrived.setdefault(token, deque()).append(request)
+        self._waiting += 1
 
     def _take_untaken(self, requester: int, token: bytes) -> Request | None:
         request = self._untaken.pop((requester, token), None)
         if request is not None:
             self._arrived[token].remove(request)
+            self._waiting -= 1
             if not self._arrived[token]:
                 del self._arrived[token]
         return request
@@ -101,6 +109,7 @@ class Received:
         queue = self._arrived.get(token)
         while queue:
             request = queue.popleft()
+            self._waiting -= 1
             if request.number:
                 del self._untaken[request.requester, token]
             if not queue:
@@ -130,6 +139,7 @@ class Received:
             self._give(request, wait)
         elif (request.requester, token) not in self._untaken:
             self._arrived.setdefault(token, deque()).appendleft(request)
+            self._waiting += 1
             if request.number:
                 self._untaken[request.requester, token] = request
 
@@ -180,12 +190,15 @@ class Received:
         for table in (self._untaken, self._taken):
             for key in [key for key, request in table.items() if request.deadline <= now]:
                 del table[key]
+        self._waiting = sum(map(len, self._arrived.values()))
         unanswered = [request for queue in self._arrived.values() for request in queue] + list(self._taken.values())
         return min((request.deadline for request in unanswered), default=inf)
 
     def release(self, token: bytes, error: SoftgridError) -> bool:
         """Forget all requests of a token and let go whoever waits for one; False when there is none."""
-        is_known = self._arrived.pop(token, None) is not None
+        released = self._arrived.pop(token, ())
+        self._waiting -= len(released)
+        is_known = bool(released)
         for table in (self._untaken, self._taken):
             for key in [key for key in table if key[1] == token]:
                 del table[key]

@@ -87,6 +87,16 @@ class SendWindows(Generic[Item]):
             del self._sent[message_id]
         return [waiting[3] for waiting in window.backlog]
 
+    def withdraw(self, target: int, message_id: int) -> Item | None:
+        """Give what was kept of a call that waits here, and keep it no longer; None when it does not wait."""
+        window = self._windows.get(target)
+        if window is not None:
+            for waiting in window.backlog:
+                if waiting[0] == message_id:
+                    window.backlog.remove(waiting)
+                    return waiting[3]
+        return None
+
     def waiting(self) -> int:
         """How many calls wait at their source."""
         return sum(len(window.backlog) for window in self._windows.values())

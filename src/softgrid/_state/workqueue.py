@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import count, takewhile
 from typing import Generic
 
@@ -125,6 +126,22 @@ class WorkQueue(Generic[Task]):
             promise.set_aside -= 1
             self._note_rest(promise, now, changes)
         return changes
+
+    def withdraw(self, is_it: Callable[[Task], bool], now: float) -> tuple[Task | None, list[Change]]:
+        """Take one task that waits out of the queue, wherever it stands; None when none of those waiting is it."""
+        changes: list[Change] = []
+        for promise in (None, *self._promises.values()):
+            for line in (self._front,) if promise is None else (promise.queue, promise.after):
+                for entry in line:
+                    if is_it(entry[2]):
+                        line.remove(entry)
+                        heapq.heapify(line)
+                        self._queued -= 1
+                        if promise is not None and line is promise.queue:
+                            self._note_rest(promise, now, changes)
+                        self._note_head(now, changes)
+                        return entry[2], changes
+        return None, changes
 
     # -- promises -------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from softgrid._model.errors import RemoteFailure, SoftgridError, Undecodable, shorten
+from softgrid._model.errors import Cancelled, RemoteFailure, SoftgridError, Undecodable, class_name, shorten
 from softgrid._wire.control import Message, decode_control, encode_control
 from softgrid._wire.framing import ALIGNMENT, FROM_GUEST, Attached, Body, FromGuest, Outbound, Parts
 from softgrid._wire.functions import Function, PickledFunction, decode_function, encode_function
@@ -36,6 +36,7 @@ PLAIN, RAISED, REFUSED, VALUE = b"\x00", b"\x01", b"\x02", b"\x03".ljust(ALIGNME
 NO_OPTIONS: Message = {}
 
 MAX_MESSAGE, MAX_TRACEBACK = 4096, 65536
+MAX_CLASSES = 64
 SMALL = 4096
 """Payloads up to this many bytes stand in one string with the head of their message."""
 
@@ -158,6 +159,7 @@ def encode_exception(error: BaseException, skip: int = 1) -> Outbound:
     account: Message = {
         "op": "raised",
         "type": f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
+        "classes": [class_name(cls) for cls in type(error).__mro__[:MAX_CLASSES]],
         "message": _text_of(error)[:MAX_TRACEBACK],
         "traceback": "".join(lines)[-MAX_TRACEBACK:],
     }
@@ -201,22 +203,38 @@ class Failure(Exception):
         super().__init__(str(account.get("reason") or account.get("traceback") or ""))
         self.account = account
         self.exception = exception
+        self.attempts = ""
+        """How its attempts ended, if there were several."""
 
     @property
     def was_run(self) -> bool:
         """Whether the function had begun."""
         return bool(self.account["op"] == "raised")
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether its caller took the call back."""
+        return self.account.get("cancelled") is True
+
     def __str__(self) -> str:
+        return f"{self._told()}\n{self.attempts}" if self.attempts else self._told()
+
+    def _told(self) -> str:
         if not self.was_run:
             return str(self.account.get("reason"))
-        last = f"{self.account.get('type')}: {self.account.get('message')}"
-        return f"{last}\nRemote traceback:\n{str(self.account.get('traceback', '')).rstrip()}"
+        traceback = str(self.account.get("traceback", "")).rstrip()
+        return f"{self.headline()}\nRemote traceback:\n{traceback}"
+
+    def headline(self) -> str:
+        """Give the last line of the traceback: which exception, and what it says."""
+        return f"{self.account.get('type')}: {self.account.get('message')}"
 
     def as_exception(self) -> BaseException:
         """Give what a caller should see raised: the function's own exception where there is one."""
         if self.exception is not None:
             return self.exception
+        if self.is_cancelled:
+            return Cancelled(str(self))
         return RemoteFailure(str(self)) if self.was_run else SoftgridError(str(self))
 
 
@@ -225,6 +243,19 @@ def is_failure(outcome: object) -> bool:
     if isinstance(outcome, Attached):
         return False
     return not isinstance(outcome, (bytes, bytearray)) or outcome[:1] in (RAISED, REFUSED)
+
+
+def failure_of(outcome: object) -> Failure | None:
+    """Give what a RESULT says of a failure; the exception itself stays unread. None when it carries a value."""
+    if not isinstance(outcome, (bytes, bytearray)) or not is_failure(outcome):
+        return None
+    try:
+        decode_result(outcome, lambda body, offset: None)
+    except Failure as failure:
+        return failure
+    except Exception:  # not readable at all, as its taker will find
+        return None
+    return None
 
 
 def decode_result(body: Body, loads: Callable[[Any, int], Any] = decode_value) -> Any:

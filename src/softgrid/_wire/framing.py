@@ -21,6 +21,8 @@ HEADER_SIZE = HEADER.size
 FLAGS_OFFSET, HOPS_OFFSET = 5, 6
 MAX_BODY = 256 * 1024
 MAX_HOPS = 64
+MAX_PARTIAL = 64 * 1024
+"""So many messages of several frames may be on their way to one executor over one link."""
 
 MORE, ATTACHED, COMPRESSED, FROM_GUEST, CARRYING = 1, 2, 4, 8, 16
 """Flags: further frames of this message follow; its payload came beside the frame, by descriptor; its body is
@@ -190,30 +192,46 @@ def whole_body(body: bytes | bytearray | memoryview, flags: int) -> bytes | byte
     return FromGuest(body) if flags & FROM_GUEST else bytes(body)
 
 
+class TooLarge(Exception):
+    """A message is larger than what is put together here; said once of each."""
+
+
 class Assembler:
     """Puts messages back together that came in several frames.
 
     A call of an executor and its answer to a call of another one may have the same number, but not the same kind.
     """
 
-    def __init__(self) -> None:
-        self._partial: dict[tuple[int, int, int], bytearray] = {}
+    def __init__(self, max_bytes: int | None = None) -> None:
+        self._max_bytes = max_bytes
+        self._partial: dict[tuple[int, int, int], bytearray | None] = {}
+        """What has come of each message; None for one that is dropped, until its last frame."""
 
     def add(
         self, kind: int, source: int, message_id: int, flags: int, body: bytes | bytearray | memoryview
     ) -> bytes | bytearray | None:
-        """Take a frame's body, which may be reused afterwards; give the whole message when it is complete."""
+        """Take a frame's body, which may be reused afterwards; give the whole message when it is complete.
+
+        Raises TooLarge when it is dropped.
+        """
         key = (source, message_id, kind)
-        partial = self._partial.get(key)
-        if partial is None:
+        if key not in self._partial:
             if not flags & MORE:
                 return whole_body(body, flags)
+            if len(self._partial) >= MAX_PARTIAL:
+                raise Undecodable(f"more than {MAX_PARTIAL} messages that were begun and not ended")
             self._partial[key] = FromGuest(body) if flags & FROM_GUEST else bytearray(body)
             return None
-        partial += body
-        if flags & MORE:
+        partial = self._partial[key] if flags & MORE else self._partial.pop(key)
+        if partial is None:
             return None
-        return self._partial.pop(key)
+        if self._max_bytes is not None and len(partial) + len(body) > self._max_bytes:
+            if flags & MORE:
+                self._partial[key] = None
+            limit = f"{self._max_bytes} bytes (rule 'transfer_maximum_message_bytes' of its receiver)"
+            raise TooLarge(f"it is larger than {limit}")
+        partial += body
+        return None if flags & MORE else partial
 
     def forget(self, source: int) -> None:
         """Drop what a source that is gone left unfinished."""
