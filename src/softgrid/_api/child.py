@@ -87,8 +87,9 @@ def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket
 
 
 def _parameters(spec: dict[str, Any]) -> dict[str, Any]:
-    """Give the parameters of the executor; its own rules are laid over those of the grid."""
-    kwargs = dict(spec["kwargs"])
+    """Give the parameters of the executor; what it was given itself is laid over what holds for the grid."""
+    frequency_s, tolerance_s = spec["terms"]
+    kwargs = {"heartMonitorFrequency": frequency_s, "heartbeatTolerance": tolerance_s, **spec["kwargs"]}
     return {**kwargs, "rules": {**spec["rules"], **(kwargs.get("rules") or {})}}
 
 

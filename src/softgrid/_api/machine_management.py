@@ -32,7 +32,11 @@ class MachineManagement(GridBase):
 
     @property
     def machines(self) -> dict[str, dict[str, Any]]:
-        """Executors below by the address of their machine and by role, with each machine's number of cores."""
+        """Executors below by the address of their machine and by role, with each machine's number of cores.
+
+        Those that do not work although they are there, since they are stopped or their machine is silent, stand in the
+        dictionary 'suspect' of the machine too, with the reason; it is missing where there are none.
+        """
         return machine_table(self._node)
 
     @property

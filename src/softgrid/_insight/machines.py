@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 
 def machine_table(node: Node) -> dict[str, dict[str, Any]]:
-    """Give the executors below *node* by the address of their machine and by role."""
+    """Give the executors below *node* by the address of their machine and by role.
+
+    Where executors do not work although they are there, 'suspect' says why, by their names.
+    """
     table: dict[str, dict[str, Any]] = {}
     for member in node.tree.below():
         machine = table.setdefault(
@@ -17,4 +20,7 @@ def machine_table(node: Node) -> dict[str, dict[str, Any]]:
             {"router": [], "manager": [], "worker": [], "machine_number_of_cpu": member.cores},
         )
         machine[member.role].append(member.name)
+        suspicion = node.tree.suspicion(member.name)
+        if suspicion is not None:
+            machine.setdefault("suspect", {})[member.name] = suspicion
     return table

@@ -78,10 +78,12 @@ class Supervisor:
         run_child: RunChild,
         open_end: OpenEnd | None = None,
         texts: SharedTexts | None = None,
+        on_begin: Callable[[Message], None] = lambda message: None,
     ) -> None:
         self._run_child = run_child
         self._open_end = open_end
         self._texts = texts
+        self._on_begin = on_begin
         self._reactor = Reactor(may_spin=False)
         self._reader = MessageReader(self._on_message)
         self._children: dict[int, Child] = {}
@@ -154,6 +156,7 @@ class Supervisor:
         gc.freeze()
         self._reactor.call_later(LOAD_AFTER_S, become_subreaper)
         self._reactor.call_later(LOAD_AFTER_S, self._load_pickler)
+        self._on_begin(message)
 
     def _load_pickler(self) -> None:
         """Have it here once for all executors but the first, which loads its own when a function comes."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softgrid._io.link import Link
 from softgrid._io.machine_id import machine_id
@@ -25,6 +25,7 @@ from softgrid._model.errors import LaunchFailed, Refused, SoftgridError
 from softgrid._model.names import NodeId, node_id, parse_name
 from softgrid._model.rules import Rules
 from softgrid._node.control import Answer, Control
+from softgrid._node.health import Health
 from softgrid._node.logs import Logs
 from softgrid._node.machines import Machines
 from softgrid._node.membership import Membership
@@ -34,6 +35,9 @@ from softgrid._state.capacity import Census
 from softgrid._state.tree import Tree
 from softgrid._wire.control import Message, field
 from softgrid._wire.values import load_pickler
+
+if TYPE_CHECKING:
+    from softgrid._launch.ssh import SshLine
 
 CAUSE_PATIENCE_S = 0.5
 LOOPBACK = "127.0.0.1"
@@ -53,6 +57,8 @@ class Spawn:
         self.line: SupervisorLine | None = None
         self.cause: str | None = None
         self.tail: list[str] = []
+        self.sentence = ""
+        """Why its end was asked for, as far as it was for a fault of its own."""
         self.turned_away: SoftgridError | None = None
         self.on_cause: Callable[[str | None], None] | None = None
         self.retry_after_s = 0.0
@@ -76,6 +82,7 @@ class Launching:
         cores: int,
         home: str,
         line: LocalLine | None,
+        health: Health,
     ) -> None:
         self._tree = tree
         self._switch = switch
@@ -88,7 +95,8 @@ class Launching:
         self._bind_host = bind_host
         self._cores = cores
         self.places = Places(tree, rules, address, machine_id())
-        self._machines = Machines(reactor, rules, address, home, line)
+        self._health = health
+        self._machines = Machines(reactor, rules, address, home, line, lambda: health.terms, self._on_machine_up)
         self._children: dict[str, Spawn] = {}
         self.is_at_home = True
         """Whether this is the machine of whoever asks for launches, whose paths mean something here: it is not once the
@@ -238,6 +246,7 @@ class Launching:
             "bind_host": self._bind_host if is_here else LOOPBACK,
             "passes_descriptors": is_here,
             "rules": self._rules().as_dict(),
+            "terms": list(self._health.terms),
         }
         link = line.fork(
             spec,
@@ -299,9 +308,24 @@ class Launching:
 
     def _on_paused(self, spawn: Spawn, number: int | None) -> None:
         if spawn.name is not None:
-            self._membership.suspect(spawn.name, f"stopped by {signal_name(number)}" if number is not None else None)
+            reason = f"stopped by {signal_name(number)}" if number is not None else None
+            self._health.on_paused(spawn.name, reason, lambda why: self._condemn(spawn, why))
+
+    def _condemn(self, spawn: Spawn, why: str) -> None:
+        """End one that is of no use any more, and say why when it is gone."""
+        spawn.sentence = why
+        self._kill(spawn)
+
+    def _on_machine_up(self, line: SshLine) -> None:
+        self._health.watch_machine(
+            line, lambda: [name for name, spawn in self._children.items() if spawn.line is line and not spawn.cause]
+        )
 
     def _on_death(self, spawn: Spawn, cause: str) -> None:
+        if spawn.name is not None:
+            self._health.on_gone(spawn.name)
+        if spawn.sentence:
+            cause = f"{spawn.sentence}, and was ended"
         spawn.cause = cause
         if spawn.on_cause is not None:
             spawn.on_cause(cause)

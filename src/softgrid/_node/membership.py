@@ -20,6 +20,7 @@ from softgrid._node.control import Control
 from softgrid._node.logs import Logs
 from softgrid._node.switch import Switch
 from softgrid._node.transfers import Transfers
+from softgrid._state.health import Doubts
 from softgrid._state.tree import Member, Tree
 from softgrid._wire.control import Message, field
 
@@ -73,6 +74,7 @@ class Membership:
         self.on_gone: list[Callable[[set[int]], None]] = []
         """Told of executors that are gone, after everybody who waits for them."""
         self.dismissed: set[str] = set()  # whose end was asked for
+        self._doubts = Doubts()
         self.on_member: Callable[[Member[Link]], None] = lambda member: None
         self.leaves = False
         self.upgrid_said_bye = False
@@ -202,12 +204,19 @@ class Membership:
 
     # -- doubted --------------------------------------------------------------------------------------------------
 
-    def suspect(self, name: str, reason: str | None) -> None:
-        """Somebody directly below is alive and does not work, for that reason; or, with None, works again."""
+    def suspect(self, name: str, kind: str, reason: str | None, *, is_said: bool = False) -> None:
+        """Somebody directly below does not work although it is there, for a reason of that *kind*; with None: no more.
+
+        It is logged, unless it *is_said* already.
+        """
         member = self._tree.find(name)
-        if member is None or member.suspicion == reason:
+        if member is None:
             return
-        self._logs.say("warn", f"{name} is {reason}" if reason else f"{name} goes on")
+        reason = self._doubts.note(name, kind, reason)
+        if member.suspicion == reason:
+            return
+        if not is_said:
+            self._logs.say("warn", f"{name} is {reason}" if reason else f"{name} goes on")
         self._doubt(member, reason)
 
     def _doubt(self, member: Member[Link], reason: str | None) -> None:
@@ -252,6 +261,7 @@ class Membership:
         gone = self._tree.leave(name, reason)
         if not gone or self.leaves:
             return
+        self._doubts.forget(name)
         gone_ids: set[int] = {member.node_id for member in gone}
         self._forget(gone_ids)
         told = {"op": "gone", "names": [member.name for member in gone], "reason": reason}
