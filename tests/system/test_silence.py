@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.system.grids import Grid, MakeGrid, Scripts
+from tests.system.guests import PASSWORD, a_guest, await_guest
 from tests.system.ssh_hosts import Namespace, SshHosts
 from tests.system.watching import is_alive, pid_in, wait_until
 
@@ -157,6 +158,31 @@ def test_an_executor_that_stays_stopped_is_ended_at_the_tolerance_and_comes_back
     (status,) = grid.O.transfer(grid.template(os.getpid), before, collect=True)
     assert "stopped by signal 19 (SIGSTOP) for 1 s (heartbeatTolerance = 1 s), and was ended" in status.error
     assert grid.call(os.getpid, to=grid.O.workers) == [pid_in(grid.O.workers[0])]
+
+
+@pytest.mark.parametrize("how", ["busy", "stopped"])
+def test_a_guest_that_is_busy_or_stopped_is_suspect_for_as_long_and_stays(
+    scripts: Scripts, make_grid: MakeGrid, how: str
+) -> None:
+    grid = make_grid(workers=0, password=PASSWORD, heartMonitorFrequency=0.5, heartbeatTolerance=1.0)
+    a_guest(scripts, grid)
+    name = await_guest(grid)
+    answers: list[Any] = []
+    call = grid.template(f"lambda: {HOG.format(4)}" if how == "busy" else "lambda: 0")
+    if how == "stopped":
+        os.kill(pid_in(name), signal.SIGSTOP)
+    thread = Thread(target=lambda: answers.extend(grid.O.transfer(call, name, collect=True)))
+    began = monotonic()
+    thread.start()
+    wait_until(lambda: grid.O._node.tree.suspicion(name), what="it is suspect")
+    assert "though its machine answers: it is busy or stopped" in grid.O._node.tree.suspicion(name)
+    if how == "stopped":
+        wait_until(lambda: monotonic() - began > 4, what="the tolerance has long passed")
+        os.kill(pid_in(name), signal.SIGCONT)
+    thread.join(30)
+    assert answers == [0]
+    wait_until(lambda: not grid.O._node.tree.suspicion(name), what="it is well again")
+    assert grid.O.workers == [name]
 
 
 def test_what_holds_for_the_grid_is_sent_down(hosts: SshHosts, make_grid: MakeGrid) -> None:

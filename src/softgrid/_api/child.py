@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import socket
 import sys
@@ -48,6 +49,7 @@ def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket
     """Be the executor that *spec* describes, until its upgrid is gone."""
     if spec.get("path") is not None:
         sys.path[:] = spec["path"]
+    faulthandler.enable(2, all_threads=False)  # who crashes below Python says where, and that goes into the cause
     birth.launched = birth.Birth(channel, spec["address"], spec["bind_host"], spec["home"], spec["births"])
     try:
         executor = _CLASSES[spec["role"]](**_parameters(spec))

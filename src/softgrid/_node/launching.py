@@ -21,6 +21,7 @@ from softgrid._io.reactor import Reactor, Timer, Waiter
 from softgrid._launch.line import SupervisorLine
 from softgrid._launch.local import LocalLine
 from softgrid._model.addresses import parse_address
+from softgrid._model.causes import with_output
 from softgrid._model.errors import LaunchFailed, Refused, SoftgridError
 from softgrid._model.names import NodeId, node_id, parse_name
 from softgrid._model.rules import Rules
@@ -304,7 +305,7 @@ class Launching:
             self._fail(spawn, event.get("step", "fork"), event["reason"], is_final=event.get("is_final", False))
         elif op in ("exited", "orphaned"):
             spawn.tail = event["tail"]
-            self._on_death(spawn, event.get("cause") or cause_of_death(event["code"], event["signal"]))
+            self._on_death(spawn, _cause_in(event))
 
     def _on_paused(self, spawn: Spawn, number: int | None) -> None:
         if spawn.name is not None:
@@ -326,7 +327,8 @@ class Launching:
             self._health.on_gone(spawn.name)
         if spawn.sentence:
             cause = f"{spawn.sentence}, and was ended"
-        spawn.cause = cause
+        spawn.cause = with_output(cause, spawn.tail) if spawn.name is not None else cause
+        cause = spawn.cause
         if spawn.on_cause is not None:
             spawn.on_cause(cause)
         elif spawn.name is None:
@@ -459,6 +461,14 @@ class _Gathered:
         self._missing -= 1
         if not self._missing:
             self._answer({"results": self._results})
+
+
+def _cause_in(event: Message) -> str:
+    """Say what the supervisor, or the line to it, told of an end."""
+    cause: str | None = event.get("cause")
+    if cause is None:
+        cause = cause_of_death(event["code"], event["signal"])
+    return f"{cause}, {event['memory']}" if event.get("memory") else cause
 
 
 def _failed(step: str, reason: str) -> Message:

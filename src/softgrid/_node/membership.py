@@ -8,11 +8,13 @@ either way         bye: it leaves on purpose
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from time import time
 from typing import Any
 
 from softgrid._io.link import Link
+from softgrid._model.causes import remarked
 from softgrid._model.errors import LaunchFailed, SoftgridError
 from softgrid._model.names import NodeId, node_id
 from softgrid._model.roles import Role
@@ -23,6 +25,8 @@ from softgrid._node.transfers import Transfers
 from softgrid._state.health import Doubts
 from softgrid._state.tree import Member, Tree
 from softgrid._wire.control import Message, field
+
+LOST_KEPT = 100
 
 Tell = Callable[[SoftgridError | None, Message], None]
 Admit = Callable[[str, Message, Tell], None]
@@ -75,6 +79,8 @@ class Membership:
         """Told of executors that are gone, after everybody who waits for them."""
         self.dismissed: set[str] = set()  # whose end was asked for
         self._doubts = Doubts()
+        self.lost: OrderedDict[str, tuple[Member[Link], str]] = OrderedDict()
+        """Who was lost lately without having left, with the cause."""
         self.on_member: Callable[[Member[Link]], None] = lambda member: None
         self.leaves = False
         self.upgrid_said_bye = False
@@ -262,6 +268,7 @@ class Membership:
         if not gone or self.leaves:
             return
         self._doubts.forget(name)
+        self._note_lost(gone, reason, is_orderly)
         gone_ids: set[int] = {member.node_id for member in gone}
         self._forget(gone_ids)
         told = {"op": "gone", "names": [member.name for member in gone], "reason": reason}
@@ -270,8 +277,15 @@ class Membership:
         self._pass_left(name, reason, is_orderly)
         if not is_orderly:
             below = f", and with it {len(gone) - 1} executors below it" if len(gone) > 1 else ""
-            self._logs.say("error", f"{name} is gone: {reason}{below}")
+            self._logs.say("error", remarked(f"{name} is gone: {reason}", below))
         self.on_lost(gone, reason, is_orderly)
+
+    def _note_lost(self, gone: list[Member[Link]], reason: str, is_orderly: bool) -> None:
+        for member in gone if not is_orderly else ():
+            cause = reason if member is gone[0] else self._departure(member.node_id)
+            self.lost[member.name] = (member, cause)
+        while len(self.lost) > LOST_KEPT:
+            self.lost.popitem(last=False)
 
     def _forget(self, gone_ids: set[int]) -> None:
         self._switch.forget_sources(gone_ids)
@@ -298,6 +312,7 @@ class Membership:
             return
         is_orderly = message.get("orderly") is True
         gone = self._tree.leave(name, reason)
+        self._note_lost(gone, reason, is_orderly)
         self._forget({each.node_id for each in gone})
         self._pass_left(name, reason, is_orderly)
         self.on_lost(gone, reason, is_orderly)

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from softgrid._io.reactor import Reactor
+from softgrid._model.causes import headline
 from softgrid._model.roles import DEFAULT_RELAUNCH
 from softgrid._state.restarts import Restarts
 from softgrid._state.tree import Member
@@ -77,7 +78,10 @@ class Relaunching:
         if wait is not None:
             self._reactor.call_later(wait, lambda: self._relaunch([lost]))
         elif restarts.allowed:
-            self._say("error", f"{lost.name} is not launched anew: relaunch={restarts.allowed} is used up ({reason})")
+            self._say(
+                "error",
+                f"{lost.name} is not launched anew: relaunch={restarts.allowed} is used up ({headline(reason)})",
+            )
 
     def _relaunch(self, lost: list[Lost], upgrid: str | None = None) -> None:
         if self.is_over:

@@ -13,6 +13,7 @@ from typing import Any
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import THRESHOLD
+from softgrid._model.causes import remarked
 from softgrid._model.errors import BadArgument, NoRoute, PeerLost, SoftgridError, TimedOut
 from softgrid._model.names import node_id
 from softgrid._model.transfer import Failed, TransferSpec
@@ -409,5 +410,6 @@ class Transfers:
             for waiting in waiting_for_it:
                 waiting.outgoing.note_sent()
         self.inflight.lose(
-            targets, lambda name, target: PeerLost(f"{name} is gone: {cause_of(target)}; the call may have run")
+            targets,
+            lambda name, target: PeerLost(remarked(f"{name} is gone: {cause_of(target)}", "; the call may have run")),
         )
