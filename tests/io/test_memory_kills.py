@@ -85,6 +85,13 @@ def test_in_a_container_the_group_is_the_top_one(tmp_path: Path, version: str) -
     assert (kills.verdict(kills.group_of(77), 200 * MIB) or "").startswith("out of memory")
 
 
+def test_where_the_dead_are_shown_at_the_top_their_group_is_that_of_who_started_them(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path, "v1")
+    (kernel.proc / "77" / "cgroup").write_text("4:memory:/\n0::/\n")
+    kills = kernel.open()
+    assert kills.group_of(77) == kills.group_of("self") != Group("", None)
+
+
 def test_this_machine_can_be_asked() -> None:
     kills = MemoryKills()
     assert kills.verdict(kills.group_of(os.getpid()), 1) is None

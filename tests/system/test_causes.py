@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.system.grids import Grid, MakeGrid
-from tests.system.watching import pid_in, wait_until
+from tests.system.watching import parent_of, pid_in, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -98,10 +98,10 @@ def small_group() -> Iterator[Path]:
         group.rmdir()
 
 
-def test_one_that_ran_out_of_memory_says_so(make_grid: MakeGrid, small_group: Path) -> None:
-    grid = make_grid(managers=1, workers=2)
-    victim, other = grid.workers
-    (small_group / "cgroup.procs").write_text(str(pid_in(victim)))
+def test_one_that_ran_out_of_memory_says_so(small_group: Path, make_grid: MakeGrid) -> None:
+    grid = make_grid(managers=1, workers=0)
+    (small_group / "cgroup.procs").write_text(str(parent_of(pid_in(grid.managers[0]))))
+    victim, other = grid.launch("Worker", grid.managers[0], count=2)
     error = dies(grid, "len(bytearray(1 << 30))", victim)
     assert "killed by signal 9 (SIGKILL), out of memory, at a peak of " in error
     assert "where its control group has 96 MiB" in error

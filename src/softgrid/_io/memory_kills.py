@@ -52,11 +52,16 @@ class MemoryKills:
         return rise
 
     def group_of(self, pid: int | str) -> Group:
-        """Give the control group of a process, which may have ended but must not have been reaped."""
+        """Give the control group of a process, which may have ended but must not have been reaped.
+
+        Version 1 shows those that have ended in the top one: then it is taken to have been in that of this process.
+        """
         for line in _read(f"{self._proc}/{pid}/cgroup").splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers and "memory" not in controllers.split(","):
                 continue
+            if controllers and path == "/" and pid != "self":
+                return self.group_of("self")
             top = f"{self._root}/memory" if controllers else self._root
             for folder in (top + path.rstrip("/"), top):  # in a container the path may be one that is seen outside only
                 for counter, limit in _FILES:
