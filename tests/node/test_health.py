@@ -30,7 +30,7 @@ class World:
 
     # what stands for membership, control and logs
 
-    def suspect(self, name: str, kind: str, reason: str | None, *, is_said: bool = False) -> None:
+    def suspect(self, name: str, reason: str | None, kind: str, *, is_said: bool = False) -> None:
         self.suspected.append((name, kind, reason, is_said))
 
     def tell_neighbour(self, link: Any, message: dict[str, Any]) -> None:

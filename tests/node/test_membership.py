@@ -403,7 +403,7 @@ def test_bye_is_said_up_where_there_is_an_up(joining: Joining) -> None:
 def test_a_doubt_is_said_once_passed_up_and_taken_back() -> None:
     joining, _ = with_two_below()
     for reason in ("stopped", "stopped", None, None):
-        joining.membership.suspect(B, "pause", reason)
+        joining.membership.suspect(B, reason)
     assert joining.said == [("warn", f"{B} is stopped"), ("warn", f"{B} goes on")]
     assert [(told["op"], told["name"], told["reason"]) for told in joining.up.take_messages()] == [
         ("suspect", B, "stopped"),
@@ -428,14 +428,14 @@ def test_a_doubt_further_down_is_passed_up_and_only_believed_from_there() -> Non
 def test_a_doubt_with_two_reasons_is_taken_back_with_the_last_of_them() -> None:
     joining, _ = with_two_below()
     for kind, reason in (("silence", "silent"), ("pause", "stopped"), ("silence", None)):
-        joining.membership.suspect(B, kind, reason, is_said=True)
+        joining.membership.suspect(B, reason, kind, is_said=True)
     assert [told["reason"] for told in joining.up.take_messages()] == ["silent", "stopped"]
-    joining.membership.suspect(B, "pause", None, is_said=True)
+    joining.membership.suspect(B, None, "pause", is_said=True)
     assert [told["reason"] for told in joining.up.take_messages()] == [None]
     joining.check_nothing_else()
 
 
 def test_nobody_is_doubted_who_is_not_there() -> None:
     joining, _ = with_two_below()
-    joining.membership.suspect(STRANGER, "pause", "stopped")
+    joining.membership.suspect(STRANGER, "stopped")
     joining.check_nothing_else()

@@ -78,7 +78,7 @@ class Health:
                 self._logs.say("warn", f"{machine.host} answers again")
             for name in affected:
                 reason = f"silent: {silence}" if standing == "suspect" else None
-                self._membership.suspect(name, "silence", reason, is_said=True)
+                self._membership.suspect(name, reason, "silence", is_said=True)
 
         self._heartbeats.watch(machine, on_standing)
 
@@ -96,7 +96,7 @@ class Health:
                 link.close(f"nothing has come from it for {silence_s:g} s{self._limit}")
             else:
                 reason = _silence_of(link, silence_s, self.terms) if standing == "suspect" else None
-                self._membership.suspect(name, "silence", reason)
+                self._membership.suspect(name, reason, "silence")
 
         self._heartbeats.watch(_Neighbour(link, self._control), on_standing)
 
@@ -113,7 +113,7 @@ class Health:
 
     def on_paused(self, name: str, reason: str | None, end: Callable[[str], None]) -> None:
         """An executor below is stopped, for that reason, or with None goes on; *end* ends one that does not in time."""
-        self._membership.suspect(name, "pause", reason)
+        self._membership.suspect(name, reason, "pause")
         self.on_gone(name)
         if reason is None:
             return

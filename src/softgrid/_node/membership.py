@@ -210,10 +210,10 @@ class Membership:
 
     # -- doubted --------------------------------------------------------------------------------------------------
 
-    def suspect(self, name: str, kind: str, reason: str | None, *, is_said: bool = False) -> None:
+    def suspect(self, name: str, reason: str | None, kind: str = "cut", *, is_said: bool = False) -> None:
         """Somebody directly below does not work although it is there, for a reason of that *kind*; with None: no more.
 
-        It is logged, unless it *is_said* already.
+        There may be several at a time. It is logged, unless it *is_said* already.
         """
         member = self._tree.find(name)
         if member is None:
