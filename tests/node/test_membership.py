@@ -397,6 +397,49 @@ def test_bye_is_said_up_where_there_is_an_up(joining: Joining) -> None:
     Joining(has_uplink=False).membership.say_bye()
 
 
+# -- heirs ----------------------------------------------------------------------------------------
+
+
+def test_an_heir_is_told_of_before_it_is_known_and_announced_as_one(joining: Joining) -> None:
+    told: list[Any] = []
+
+    def on_heir(*about: Any) -> None:
+        told.append(about)
+        assert joining.tree.find(B1) is None, "nobody can ask it for anything yet"
+
+    joining.membership.on_heir = on_heir
+    link = joining.has_joined(B)
+    joining.comes(link, "joined", name=B1, path=[TOP, R, B], cores=2, utc=5.0, heir_of=A1)
+    assert told == [(A1, B1, (TOP, R, B), link)]
+    assert [message["heir_of"] for message in joining.up.take_messages()] == [A1]
+    joining.comes(link, "joined", name=B1, path=[TOP, R, B], cores=2, utc=5.0, heir_of=A1)
+    assert len(told) == 1, "it is here already"
+
+
+def test_who_is_said_to_be_no_name_of_anybody_is_no_heir(joining: Joining) -> None:
+    joining.membership.on_heir = lambda *about: pytest.fail("nobody's heir")
+    link = joining.has_joined(B)
+    joining.comes(link, "joined", name=B1, path=[TOP, R, B], cores=2, utc=5.0, heir_of=5)
+    assert joining.tree.find(B1) is not None
+    assert "heir_of" not in joining.up.take_messages()[-1]
+
+
+@pytest.mark.parametrize("is_orderly", [True, False])
+def test_of_those_who_are_lost_the_cause_is_kept_and_of_those_who_left_nothing(is_orderly: bool) -> None:
+    joining, link = with_two_below()
+    left: list[list[str]] = []
+    joining.membership.on_left = left.append
+    joining.comes(link, "left", name=B, reason="killed\nits last output:\n    x", orderly=is_orderly)
+    lost = {name: cause for name, (_, cause) in joining.membership.lost.items()}
+    if is_orderly:
+        assert (lost, left) == ({}, [[B, B1]])
+    else:
+        assert (lost, left) == (
+            {B: "killed\nits last output:\n    x", B1: f"{B} is gone: killed"},
+            [],
+        )
+
+
 # -- doubted --------------------------------------------------------------------------------------
 
 

@@ -44,6 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "ssh_command": "ssh",
     "ssh_accept_new_hosts": False,
     "fetch_modules": True,
+    "relaunch_maximum_remembered": 64 * 1024 * 1024,
 }
 """Every rule with its default; what each means stands in ``softgrid.Globals``."""
 

@@ -80,19 +80,20 @@ class Encoder:
         section = self.section_for(self.function_of(kwargs), target)
         return encode_call(section, args, keywords, flags=flags, priority=priority, options=options)
 
-    def prepare(self, kwargs: Kwargs, promise: str, *, is_detached: bool) -> EncodedCall:
-        """Encode one call under a promise, to be sent later to whoever holds it.
+    def prepare(self, kwargs: Kwargs, promise: str | None, *, is_detached: bool) -> EncodedCall:
+        """Encode one call to be sent later, under a promise to whoever holds it.
 
         *is_detached*: with a copy of what it takes from its caller's memory.
         """
         args, keywords = arguments_of(kwargs)
         flags, options = flags_and_options({**kwargs, "promise_password": promise})
         payload = encode_arguments(args, keywords)
-        if is_detached:
-            payload = [b"".join(payload)]
         priority = check_priority(kwargs.get("priority", 1))
         allows_bridge = may_bridge(None, kwargs)
-        return EncodedCall(self, self.function_of(kwargs), payload, flags, priority, options, allows_bridge)
+        call = EncodedCall(self, self.function_of(kwargs), payload, flags, priority, options, allows_bridge)
+        if is_detached:
+            call.detach()
+        return call
 
     def kept_function(self, digest: bytes) -> bytes | None:
         """Give a function that was sent before, if it is still kept."""
@@ -198,6 +199,15 @@ class EncodedCall:
         self._flags = flags
         self._priority = priority
         self._options = options
+
+    @property
+    def size(self) -> int:
+        """How many bytes its arguments are."""
+        return sum(map(len, self._payload))
+
+    def detach(self) -> None:
+        """Copy what is still in its caller's memory."""
+        self._payload = [b"".join(self._payload)]
 
     def body_for(self, target: int) -> Outbound:
         """Give the call for *target*."""

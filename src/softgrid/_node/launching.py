@@ -24,6 +24,7 @@ from softgrid._model.addresses import parse_address
 from softgrid._model.causes import with_output
 from softgrid._model.errors import LaunchFailed, Refused, SoftgridError
 from softgrid._model.names import NodeId, node_id, parse_name
+from softgrid._model.roles import DEFAULT_RELAUNCH
 from softgrid._model.rules import Rules
 from softgrid._node.control import Answer, Control
 from softgrid._node.health import Health
@@ -130,6 +131,8 @@ class Launching:
 
     def _on_launch(self, message: Message, source: int, answer: Answer) -> None:
         items, results = message["items"], [None] * len(message["items"])
+        if source != self._tree.node_id:  # who is whose heir is not for others to say
+            items = [{key: value for key, value in item.items() if key != "heir_of"} for item in items]
         gathered = _Gathered(results, answer)
         census = self.places.census()
         groups: dict[str, list[tuple[int, Message]]] = {}
@@ -256,7 +259,9 @@ class Launching:
             lambda event: self._on_event(spawn, event),
         )
         spawn.link = link
-        self._membership.expect(link, lambda error, name: self._on_joined(spawn, error, name))
+        self._membership.expect(
+            link, lambda error, name: self._on_joined(spawn, error, name), heir_of=item.get("heir_of")
+        )
 
     def start_supervisor(self) -> None:
         """Have the supervisor of this machine warm before the first launch asks for it."""
@@ -430,6 +435,11 @@ class Launching:
         if spawn is not None and spawn.cause is None:
             self._kill(spawn)
         return spawn is not None
+
+    def may_return(self, name: str) -> bool:
+        """Whether an executor that was launched from here may be launched anew when it is lost."""
+        spawn = self._children.get(name)
+        return spawn is not None and bool(spawn.item["kwargs"].get("relaunch", DEFAULT_RELAUNCH[spawn.item["role"]]))
 
     def kill_children(self) -> None:
         """End the executors that were launched from here."""

@@ -1,7 +1,8 @@
 """Who comes, who stays, who goes: joining, announcing it up the grid, and telling everybody concerned of a loss.
 
 child → upgrid     join {name, cores, password, allows_udf}      upgrid → child   welcome {path}, turned_away {reason}
-up, hop by hop     joined {name, path, cores, utc, allows_udf}   left {name, reason, orderly}    suspect {name, reason}
+up, hop by hop     joined {name, path, cores, utc, allows_udf, heir_of}
+                   left {name, reason, orderly}    suspect {name, reason}
 to who had spoken  gone {names, reason}
 either way         bye: it leaves on purpose
 """
@@ -42,9 +43,12 @@ GoneHook = Callable[[set[int], Callable[[int], str]], None]
 class _Expected:
     """Somebody who is about to join."""
 
-    def __init__(self, on_joined: Callable[[SoftgridError | None, str], None], admit: Admit | None) -> None:
+    def __init__(
+        self, on_joined: Callable[[SoftgridError | None, str], None], admit: Admit | None, heir_of: str | None
+    ) -> None:
         self.on_joined = on_joined
         self.admit = admit
+        self.heir_of = heir_of
         self.is_asking = False
 
 
@@ -73,6 +77,10 @@ class Membership:
         self.gone_hooks: list[GoneHook] = [transfers.on_gone]
         self.on_turned_away: Callable[[str], None] = lambda reason: None
         self.on_lost: Callable[[list[Member[Link]], str, bool], None] = lambda gone, reason, is_orderly: None
+        self.on_left: Callable[[list[str]], None] = lambda names: None
+        """Told of those who have left in good order, with all below them."""
+        self.on_heir: Callable[[str, str, tuple[str, ...], Link], None] = lambda lost, heir, path, link: None
+        """Told of one who comes in the place of one that was lost, before anybody can know of it."""
         self.before_gone: Callable[[set[int]], None] = lambda gone: None
         """Told of executors that are gone, before anybody who waits for them."""
         self.on_gone: list[Callable[[set[int]], None]] = []
@@ -100,13 +108,17 @@ class Membership:
     # -- coming ---------------------------------------------------------------------------------------------------
 
     def expect(
-        self, link: Link, on_joined: Callable[[SoftgridError | None, str], None], admit: Admit | None = None
+        self,
+        link: Link,
+        on_joined: Callable[[SoftgridError | None, str], None],
+        admit: Admit | None = None,
+        heir_of: str | None = None,
     ) -> None:
         """Somebody at the other end of *link* is about to join; *on_joined* is told of success or of the error.
 
-        *admit* is asked before, about one whom nobody on the grid has decided to launch.
+        *admit* is asked before, about one whom nobody on the grid has decided to launch. *heir_of*: in whose place.
         """
-        self._joining[link] = _Expected(on_joined, admit)
+        self._joining[link] = _Expected(on_joined, admit, heir_of)
 
     def joining(self) -> set[Link]:
         """The links whose executors have not joined yet."""
@@ -148,6 +160,10 @@ class Membership:
             self._turn_away(link, error)
             expected.on_joined(LaunchFailed("join", str(error), is_final=True), name)
             return
+        link.peer = name
+        self._control.tell_neighbour(link, {"op": "welcome", "path": list(self._tree.path), **more})
+        if expected.heir_of is not None:
+            self.on_heir(expected.heir_of, name, self._tree.path, link)
         member = self._tree.join(
             name,
             self._tree.path,
@@ -157,9 +173,7 @@ class Membership:
             password=message.get("password"),
             allows_udf=message.get("allows_udf") is not False,
         )
-        link.peer = name
-        self._control.tell_neighbour(link, {"op": "welcome", "path": list(self._tree.path), **more})
-        self._announce(member)
+        self._announce(member, expected.heir_of)
         expected.on_joined(None, name)
 
     def _turn_away(self, link: Link, error: SoftgridError) -> None:
@@ -170,7 +184,7 @@ class Membership:
         if expected is not None:
             expected.on_joined(LaunchFailed("start", field(message, "reason", str), is_final=True), "")
 
-    def _announce(self, member: Member[Link]) -> None:
+    def _announce(self, member: Member[Link], heir_of: str | None) -> None:
         self.on_member(member)
         uplink = self._switch.uplink
         if uplink is not None:
@@ -180,6 +194,7 @@ class Membership:
                 "cores": member.cores,
                 "utc": member.joined_utc,
                 "allows_udf": member.allows_udf,
+                **({} if heir_of is None else {"heir_of": heir_of}),
             }
             self._control.tell_neighbour(uplink, {"op": "joined", **joined})
 
@@ -188,7 +203,11 @@ class Membership:
         known = node_id(name) in self._tree.members or name in self._tree.path
         if known or link.peer is None or link.peer not in path or self._tree.name not in path:
             return
-        utc = field(message, "utc", (int, float))
+        utc, heir_of = field(message, "utc", (int, float)), message.get("heir_of")
+        if isinstance(heir_of, str):
+            self.on_heir(heir_of, name, path, link)
+        else:
+            heir_of = None
         member = self._tree.join(
             name,
             path,
@@ -197,7 +216,7 @@ class Membership:
             now_utc=utc,
             allows_udf=message.get("allows_udf") is not False,
         )
-        self._announce(member)
+        self._announce(member, heir_of)
 
     def _on_welcome(self, link: Link, message: Message, source: int) -> None:
         if link is self._switch.uplink:
@@ -281,7 +300,10 @@ class Membership:
         self.on_lost(gone, reason, is_orderly)
 
     def _note_lost(self, gone: list[Member[Link]], reason: str, is_orderly: bool) -> None:
-        for member in gone if not is_orderly else ():
+        if is_orderly:
+            self.on_left([member.name for member in gone])
+            return
+        for member in gone:
             cause = reason if member is gone[0] else self._departure(member.node_id)
             self.lost[member.name] = (member, cause)
         while len(self.lost) > LOST_KEPT:

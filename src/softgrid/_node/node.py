@@ -35,6 +35,7 @@ from softgrid._node.execution import Execution
 from softgrid._node.fanout import FanOut
 from softgrid._node.functions import FunctionTable
 from softgrid._node.garbage import Garbage
+from softgrid._node.giving import LIMIT_RULE, Giving, concerns_stores
 from softgrid._node.health import Health
 from softgrid._node.home import Home, has_packages
 from softgrid._node.joining import Joining
@@ -171,6 +172,7 @@ class Node:
             self.health,
         )
         self._relaunching = self._relaunch_what_is_lost() if spec.role == "orchestrator" else None
+        self._giving = self._remember_what_is_given()
         self.modules = Modules(self.tree, self.control, self.reactor, self._on_bug)
         self.functions = FunctionTable(
             owner,
@@ -309,6 +311,24 @@ class Node:
         self.membership.on_lost = relaunching.on_lost
         relaunching.on_heir = BridgeHeirs(self.tree, self.control, self.logs.say).on_heir
         return relaunching
+
+    def _remember_what_is_given(self) -> Giving:
+        def is_own(lost: str, upgrid: str) -> bool:
+            return upgrid == self.name
+
+        returning = self._relaunching
+        giving = Giving(
+            self.tree,
+            self.switch,
+            self.transfers,
+            self.logs,
+            self.spec.rules[LIMIT_RULE],
+            self.launching.may_return if returning is None else returning.may_return,
+            is_own if returning is None else returning.is_expected,
+        )
+        self.membership.on_heir = giving.on_heir
+        self.membership.on_left = giving.forget
+        return giving
 
     # -- joining and serving --------------------------------------------------------------------------------------
 
@@ -493,6 +513,8 @@ class Node:
     def transfer(self, spec: TransferSpec) -> list[Any] | None:
         """Send work to others, and collect when asked to."""
         self.check_open()
+        if concerns_stores(spec.transfer_kwargs):
+            return self._giving.transfer(spec)
         return self.transfers.transfer(spec)
 
     def build_bridge(self, to: str, begins: str, timeout: float) -> str:

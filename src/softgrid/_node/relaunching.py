@@ -49,6 +49,7 @@ class Relaunching:
         self._say = say
         self._lines: dict[str, Line] = {}
         self._heirs: OrderedDict[str, str] = OrderedDict()
+        self._awaited: dict[str, str] = {}
         self.is_over = False
         self.on_heir: Callable[[str, str], None] = lambda lost, heir: None
 
@@ -58,19 +59,35 @@ class Relaunching:
         self._lines[name] = line = Line(item, Restarts(relaunch))
         line.restarts.came_up(monotonic())
 
+    def may_return(self, name: str) -> bool:
+        """Whether that executor is launched anew when it is lost."""
+        line = self._lines.get(name)
+        return line is not None and bool(line.restarts.allowed)
+
+    def is_expected(self, lost: str, upgrid: str) -> bool:
+        """Whether an heir of *lost* is being launched under *upgrid*."""
+        return self._awaited.get(lost) == upgrid
+
     def on_lost(self, gone: list[Member[Any]], reason: str, is_orderly: bool) -> None:
         """Executors are gone: the first of *gone*, and with it the others, which stood below it."""
         lost: dict[str, Lost] = {}
-        for member in gone:
+        stays_away: list[str] = []
+        for member in gone:  # who stands above comes first
             line = self._lines.pop(member.name, None)
-            if line is not None:
-                lost[member.name] = Lost(member.name, line, [])
-        for member in gone[1:]:
-            if member.name in lost and member.upgrid in lost:
+            may_return = line is not None and bool(line.restarts.allowed)
+            if line is None or not may_return or (member is not gone[0] and member.upgrid not in lost):
+                stays_away.append(member.name)
+                continue
+            lost[member.name] = Lost(member.name, line, [])
+            if member is not gone[0]:
                 lost[member.upgrid].below.append(lost[member.name])
-        root = lost.get(gone[0].name)
-        if root is not None and not is_orderly:
-            self._try_again(root, reason)
+        if gone[0].name not in lost or is_orderly:
+            return
+        self._try_again(lost[gone[0].name], reason)
+        if stays_away:
+            self._say(
+                "warn", f"{', '.join(stays_away)} stood below {gone[0].name} and will not be launched anew with it"
+            )
 
     def _try_again(self, lost: Lost, reason: str) -> None:
         restarts = lost.line.restarts
@@ -86,9 +103,15 @@ class Relaunching:
     def _relaunch(self, lost: list[Lost], upgrid: str | None = None) -> None:
         if self.is_over:
             return
-        items = [{**each.line.item, "upgrid": upgrid or self._heir_of(each.line.item["upgrid"])} for each in lost]
+        items = [
+            {**each.line.item, "upgrid": upgrid or self._heir_of(each.line.item["upgrid"]), "heir_of": each.name}
+            for each in lost
+        ]
+        self._awaited.update({item["heir_of"]: item["upgrid"] for item in items})
 
         def on_results(results: list[Message]) -> None:
+            for each in lost:
+                self._awaited.pop(each.name, None)
             for each, item, result in zip(lost, items, results, strict=True):
                 if "name" in result:
                     self._on_back(each, item, result["name"])
