@@ -49,9 +49,12 @@ def test_a_silent_machine_is_given_nothing_new_until_it_speaks_again(
     (reason,) = grid.O.machines["far"]["suspect"].values()
     assert reason.startswith(f"{far} is silent: nothing has come from far for ")
     assert grid.O._node.statistics().executors_suspected == 1
-    tasks = [grid.O.schedule_task(os.getpid, None) for _ in range(6)] if hasattr(grid.O, "schedule_task") else []
-    assert grid.O._node.workers.by_load([far, near]) == [near, far]
-    assert all(task is not None for task in tasks)
+    assert [grid.O.schedule_task(os.getpid) for _ in range(4)] == [[pid_in(near)]] * 4
+    (promise,) = grid.O.create_job_promise(ntasks=1, workers=[far, near])
+    assert promise["promise_executor"] == near
+    (status,) = grid.O.transfer(grid.template(os.getpid), far, collect=True, transferTimeout=0.1)
+    assert "is silent: nothing has come from far for " in status.error
+    grid.O.remove_job_promise([promise])
     namespace.heal()
     wait_until(lambda: "suspect" not in grid.O.machines["far"], what="it is well again")
     assert grid.call(os.getpid, to=far) == [pid_in(far)], "the same one as before"

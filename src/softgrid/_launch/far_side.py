@@ -93,10 +93,10 @@ class FarSide:
 
     def _beat(self) -> None:
         """Give the owner a sign of life, and end when it has given none for too long."""
-        now = monotonic()
-        silence_s = None if self._ends is None else silence_between(self._ends)
-        machine_s = None if silence_s is None else now - silence_s
-        if self._lease.is_over(now, self._carrier.heard_at, machine_s):
+        now, heard_s = monotonic(), self._carrier.heard_at
+        is_silent = now - heard_s > 2 * self._beat_s
+        silence_s = silence_between(self._ends) if is_silent and self._ends is not None else None
+        if self._lease.is_over(now, heard_s, None if silence_s is None else now - silence_s):
             self._carrier.close("its owner is silent")
             return
         self._carrier.beat()
