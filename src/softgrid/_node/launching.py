@@ -330,12 +330,10 @@ class Launching:
     def _on_death(self, spawn: Spawn, cause: str) -> None:
         if spawn.name is not None:
             self._health.on_gone(spawn.name)
-        if spawn.sentence:
-            cause = f"{spawn.sentence}, and was ended"
-        spawn.cause = with_output(cause, spawn.tail) if spawn.name is not None else cause
-        cause = spawn.cause
+        cause = f"{spawn.sentence}, and was ended" if spawn.sentence else cause
+        spawn.cause = cause if spawn.name is None else with_output(cause, spawn.tail)
         if spawn.on_cause is not None:
-            spawn.on_cause(cause)
+            spawn.on_cause(spawn.cause)
         elif spawn.name is None:
             self._finish_failed(spawn)
         else:
