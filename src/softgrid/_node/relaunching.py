@@ -20,6 +20,7 @@ from softgrid._state.tree import Member
 from softgrid._wire.control import Message
 
 HEIRS_KEPT = 4096
+SHOWN = 5
 
 Launch = Callable[[list[Message], Callable[[list[Message]], None]], None]
 """Launches items and calls back with one result for each."""
@@ -85,9 +86,9 @@ class Relaunching:
             return
         self._try_again(lost[gone[0].name], reason)
         if stays_away:
-            self._say(
-                "warn", f"{', '.join(stays_away)} stood below {gone[0].name} and will not be launched anew with it"
-            )
+            more = f" and {len(stays_away) - SHOWN} more" if len(stays_away) > SHOWN else ""
+            shown = f"{', '.join(stays_away[:SHOWN])}{more}"
+            self._say("warn", f"{shown} stood below {gone[0].name} and will not be launched anew with it")
 
     def _try_again(self, lost: Lost, reason: str) -> None:
         restarts = lost.line.restarts
