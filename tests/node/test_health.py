@@ -153,6 +153,15 @@ def test_a_silent_upgrid_is_left_at_the_tolerance_and_not_before(world: World) -
     assert world.notices["beat"](upgrid, {"op": "beat"}, 0) is None
 
 
+def test_a_busy_upgrid_is_not_left(world: World) -> None:
+    upgrid = Guest(world)
+    world.health.watch_upgrid(upgrid)  # type: ignore[arg-type]
+    for _ in range(1000):
+        upgrid.machine_s = world.now
+        world.pass_beats(1)
+    assert upgrid.closings == []
+
+
 def test_one_that_is_stopped_is_suspect_at_once_and_ended_at_the_tolerance(world: World) -> None:
     world.health.on_paused("one", "stopped by SIGSTOP", world.ended.append)
     assert world.take_suspected() == [("one", "pause", "stopped by SIGSTOP", False)]

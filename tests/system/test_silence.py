@@ -188,6 +188,15 @@ def test_a_guest_that_is_busy_or_stopped_is_suspect_for_as_long_and_stays(
     assert grid.O.workers == [name]
 
 
+def test_a_grid_of_one_machine_gives_no_signs_of_life_and_needs_none(make_grid: MakeGrid) -> None:
+    grid = make_grid(routers=1, managers=1, workers=2)
+    assert grid.O._node.health._heartbeats._timer is None
+    timer = "lambda router: router._node.health._heartbeats._timer"
+    (router,) = grid.launch("Router", executorKwargs={"allowExecutingUDF": True})
+    grid.launch("Worker", grid.launch("Manager", router)[0], count=2)
+    assert grid.one(timer, to=router, first=True) is None
+
+
 def test_what_holds_for_the_grid_is_sent_down(hosts: SshHosts, make_grid: MakeGrid) -> None:
     hosts.make("far")
     rules = {**hosts.rules, "manager_allow_executing_udf": True}
