@@ -46,9 +46,7 @@ class FarSide:
         self._nonce = nonce
         self._reactor: Reactor
         self._carrier: Carrier
-        self._supervisor = Supervisor(
-            self._open_root, run_child, self._open_end, SharedTexts.make(), self._on_begin
-        )
+        self._supervisor = Supervisor(self._open_root, run_child, self._open_end, SharedTexts.make(), self._on_begin)
         self._ends = ends_of_ssh(os.environ)
         self._lease: Lease
         self._beat_s = 0.0
