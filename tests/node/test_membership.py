@@ -416,6 +416,23 @@ def test_an_heir_is_told_of_before_it_is_known_and_announced_as_one(joining: Joi
     assert len(told) == 1, "it is here already"
 
 
+def test_an_heir_directly_below_is_told_of_first_and_welcome_when_it_is_known(joining: Joining) -> None:
+    link = FakeLink(B)
+    link.peer = None
+    steps: list[Any] = []
+
+    def on_heir(*about: Any) -> None:
+        steps.append((about, joining.tree.find(B), link.take_messages()))
+
+    joining.membership.on_heir = on_heir
+    joining.membership.expect(link, lambda *outcome: None, heir_of=A)  # type: ignore[arg-type]
+    joining.comes(link, "join", name=B, cores=4)
+    assert steps == [((A, B, (TOP, R), link), None, [])], "it is not known yet, and nothing was said"
+    assert joining.tree.find(B) is not None
+    assert [message["op"] for message in link.take_messages()] == ["welcome"]
+    assert [message["heir_of"] for message in joining.up.take_messages()] == [A]
+
+
 def test_who_is_said_to_be_no_name_of_anybody_is_no_heir(joining: Joining) -> None:
     joining.membership.on_heir = lambda *about: pytest.fail("nobody's heir")
     link = joining.has_joined(B)

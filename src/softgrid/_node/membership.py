@@ -160,8 +160,6 @@ class Membership:
             self._turn_away(link, error)
             expected.on_joined(LaunchFailed("join", str(error), is_final=True), name)
             return
-        link.peer = name
-        self._control.tell_neighbour(link, {"op": "welcome", "path": list(self._tree.path), **more})
         if expected.heir_of is not None:
             self.on_heir(expected.heir_of, name, self._tree.path, link)
         member = self._tree.join(
@@ -173,6 +171,8 @@ class Membership:
             password=message.get("password"),
             allows_udf=message.get("allows_udf") is not False,
         )
+        link.peer = name
+        self._control.tell_neighbour(link, {"op": "welcome", "path": list(self._tree.path), **more})
         self._announce(member, expected.heir_of)
         expected.on_joined(None, name)
 
