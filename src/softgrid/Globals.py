@@ -24,6 +24,9 @@ making the Orchestrator. Each rule::
     ssh_accept_new_hosts                            whether the host key of a machine that was never seen is accepted
     fetch_modules                                   whether executors of other machines import what is missing there
                                                     from the orchestrator's, where it is there as source
+    relaunch_maximum_remembered                     bytes of what an executor has given others to keep that it
+                                                    remembers, so that those who are launched anew have it again: the
+                                                    oldest is forgotten first; None: no limit, 0: nothing
     executor_maximum_shared_memory                  bytes in which an executor passes large values on without a copy;
                                                     None: a quarter of the machine's memory, 0: none, they are streamed
     cancel_grace_time                               seconds that the function of a call which is cancelled has to end

@@ -14,6 +14,7 @@ from softgrid._model.rules import TRUST_RULE, Rules
 from softgrid._node.admission import JOIN_S, Admission
 from softgrid._node.control import Control
 from softgrid._node.membership import Membership
+from softgrid._state.health import Terms
 from softgrid._state.inflight import InFlight
 from softgrid._wire.control import decode_control, encode_control
 from softgrid._wire.framing import Kind
@@ -73,11 +74,17 @@ class Host:
             self.reactor,  # type: ignore[arg-type]
             lambda: self.rules,
             lambda stream: GuestLink(self),  # type: ignore[arg-type, return-value]
-            9.0,
+            self,  # type: ignore[arg-type]
         )
+        self.watched: list[str] = []
         self.links: list[GuestLink] = []
 
-    # what stands for launching, transfers and logs
+    # what stands for launching, transfers, logs and health
+
+    terms = Terms(3.0, 9.0)
+
+    def watch_guest(self, link: GuestLink, name: str) -> None:
+        self.watched.append(name)
 
     def take(self, address: str, role: str, cores: int) -> int:
         if self.full is not None:
@@ -119,12 +126,13 @@ def test_who_is_let_in_gets_its_path_and_the_rules_and_is_told_of() -> None:
     link = host.enters()
     host.introduces(link, key="the device in the attic")
     (welcome,) = link.take_messages()
-    assert welcome == {"op": "welcome", "path": [TOP], "rules": for_guests(host), "tolerance_s": 9.0}
+    assert welcome == {"op": "welcome", "path": [TOP], "rules": for_guests(host), **host.terms._asdict()}
     assert link.tolerated == 9.0
     member = host.tree.find(STRANGER)
     assert member is not None
     assert (member.hop, member.cores, member.password) == (link, 4, "own")
     assert host.said == [("info", f"{STRANGER} joined by hand from 10.0.0.9 (the device in the attic)")]
+    assert host.watched == [STRANGER]
     assert host.places == [], "the place is its own now, not one that is kept"
     assert host.reactor.timers == []
     host.switch.check_nothing_sent()
@@ -205,7 +213,7 @@ def test_one_who_goes_before_it_is_let_in_leaves_nothing(monkeypatch: pytest.Mon
     host.introduces(link)
     question = host.switch.take_one(Kind.CONTROL)
     link.close("gone")
-    answer = encode_control({"op": "answer", "rules": {}, "tolerance_s": 1})
+    answer = encode_control({"op": "answer", "rules": {}, **Terms()._asdict()})
     host.control.on_control(None, node_id(TOP), question.message_id, answer)
     assert host.tree.find(STRANGER) is None
     assert link.take_messages() == []
@@ -222,10 +230,11 @@ def test_a_door_further_down_asks_the_orchestrator_and_announces_who_came() -> N
     assert question.destination == node_id(TOP)
     assert question.message == {"op": "admit", "name": STRANGER, "cores": 4, "machine": None}
     assert link.take_messages() == []
-    answer = encode_control({"op": "answer", "rules": {"timeout_long": 7}, "tolerance_s": 5.0})
+    terms = {"frequency_s": 1.0, "tolerance_s": 5.0}
+    answer = encode_control({"op": "answer", "rules": {"timeout_long": 7}, **terms})
     host.control.on_control(None, node_id(TOP), question.message_id, answer)
     (welcome,) = link.take_messages()
-    assert welcome == {"op": "welcome", "path": [TOP, R], "rules": {"timeout_long": 7}, "tolerance_s": 5.0}
+    assert welcome == {"op": "welcome", "path": [TOP, R], "rules": {"timeout_long": 7}, **terms}
     assert link.tolerated == 5.0
     assert host.up is not None
     (joined,) = host.up.take_messages()
@@ -264,7 +273,7 @@ def asks(host: Host, name: str = STRANGER, **more: Any) -> dict[str, Any]:
 
 def test_a_place_is_kept_until_the_one_who_was_let_in_is_announced() -> None:
     host = Host()
-    assert asks(host) == {"op": "answer", "rules": for_guests(host), "tolerance_s": 9.0}
+    assert asks(host) == {"op": "answer", "rules": for_guests(host), **host.terms._asdict()}
     assert (host.places, host.machines) == ([(ADDRESS, "worker", 4)], [])
     link = host.tree.find(R).hop  # type: ignore[union-attr]
     member = host.tree.join(STRANGER, (TOP, R), link, cores=4, now_utc=0.0)

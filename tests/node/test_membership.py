@@ -398,6 +398,66 @@ def test_bye_is_said_up_where_there_is_an_up(joining: Joining) -> None:
     Joining(has_uplink=False).membership.say_bye()
 
 
+# -- heirs ----------------------------------------------------------------------------------------
+
+
+def test_an_heir_is_told_of_before_it_is_known_and_announced_as_one(joining: Joining) -> None:
+    told: list[Any] = []
+
+    def on_heir(*about: Any) -> None:
+        told.append(about)
+        assert joining.tree.find(B1) is None, "nobody can ask it for anything yet"
+
+    joining.membership.on_heir = on_heir
+    link = joining.has_joined(B)
+    joining.comes(link, "joined", name=B1, path=[TOP, R, B], cores=2, utc=5.0, heir_of=A1)
+    assert told == [(A1, B1, (TOP, R, B), link)]
+    assert [message["heir_of"] for message in joining.up.take_messages()] == [A1]
+    joining.comes(link, "joined", name=B1, path=[TOP, R, B], cores=2, utc=5.0, heir_of=A1)
+    assert len(told) == 1, "it is here already"
+
+
+def test_an_heir_directly_below_is_told_of_first_and_welcome_when_it_is_known(joining: Joining) -> None:
+    link = FakeLink(B)
+    link.peer = None
+    steps: list[Any] = []
+
+    def on_heir(*about: Any) -> None:
+        steps.append((about, joining.tree.find(B), link.take_messages()))
+
+    joining.membership.on_heir = on_heir
+    joining.membership.expect(link, lambda *outcome: None, heir_of=A)  # type: ignore[arg-type]
+    joining.comes(link, "join", name=B, cores=4)
+    assert steps == [((A, B, (TOP, R), link), None, [])], "it is not known yet, and nothing was said"
+    assert joining.tree.find(B) is not None
+    assert [message["op"] for message in link.take_messages()] == ["welcome"]
+    assert [message["heir_of"] for message in joining.up.take_messages()] == [A]
+
+
+def test_who_is_said_to_be_no_name_of_anybody_is_no_heir(joining: Joining) -> None:
+    joining.membership.on_heir = lambda *about: pytest.fail("nobody's heir")
+    link = joining.has_joined(B)
+    joining.comes(link, "joined", name=B1, path=[TOP, R, B], cores=2, utc=5.0, heir_of=5)
+    assert joining.tree.find(B1) is not None
+    assert "heir_of" not in joining.up.take_messages()[-1]
+
+
+@pytest.mark.parametrize("is_orderly", [True, False])
+def test_of_those_who_are_lost_the_cause_is_kept_and_of_those_who_left_nothing(is_orderly: bool) -> None:
+    joining, link = with_two_below()
+    left: list[list[str]] = []
+    joining.membership.on_left = left.append
+    joining.comes(link, "left", name=B, reason="killed\nits last output:\n    x", orderly=is_orderly)
+    lost = {name: cause for name, (_, cause) in joining.membership.lost.items()}
+    if is_orderly:
+        assert (lost, left) == ({}, [[B, B1]])
+    else:
+        assert (lost, left) == (
+            {B: "killed\nits last output:\n    x", B1: f"{B} is gone: killed"},
+            [],
+        )
+
+
 # -- doubted --------------------------------------------------------------------------------------
 
 
@@ -423,6 +483,16 @@ def test_a_doubt_further_down_is_passed_up_and_only_believed_from_there() -> Non
     joining.comes(link, "suspect", name=B1, reason="stopped")
     assert joining.tree.suspicion(B1) == f"{B1} is stopped"
     assert joining.up.take_messages() == [{"op": "suspect", "name": B1, "reason": "stopped"}]
+    joining.check_nothing_else()
+
+
+def test_a_doubt_with_two_reasons_is_taken_back_with_the_last_of_them() -> None:
+    joining, _ = with_two_below()
+    for kind, reason in (("silence", "silent"), ("pause", "stopped"), ("silence", None)):
+        joining.membership.suspect(B, reason, kind, is_said=True)
+    assert [told["reason"] for told in joining.up.take_messages()] == ["silent", "stopped"]
+    joining.membership.suspect(B, None, "pause", is_said=True)
+    assert [told["reason"] for told in joining.up.take_messages()] == [None]
     joining.check_nothing_else()
 
 

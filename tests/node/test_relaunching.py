@@ -131,6 +131,41 @@ def test_an_heir_that_is_lost_comes_back_too_and_its_wait_is_longer(grid: Grid) 
     assert grid.take() == [("A1", A)]
 
 
+def test_whose_heir_somebody_is_goes_along_and_is_expected_until_it_is_there(grid: Grid) -> None:
+    assert not grid.relaunching.is_expected(A1, A)
+    grid.loses(A1)
+    grid.take()
+    ((item,), _) = grid.asked[0]
+    assert item["heir_of"] == A1
+    assert grid.relaunching.is_expected(A1, A)
+    assert not grid.relaunching.is_expected(A1, B)
+    grid.answer(back(A1))
+    assert not grid.relaunching.is_expected(A1, A)
+
+
+def test_below_one_that_comes_back_those_stay_away_who_were_told_to_and_that_is_said_once() -> None:
+    grid = Grid()
+    item = {"role": "worker", "upgrid": A, "kwargs": {"name": "A1", "relaunch": False}}
+    grid.relaunching.on_launched(A1, item)
+    assert not grid.relaunching.may_return(A1)
+    assert grid.relaunching.may_return(A2)
+    grid.loses(A)
+    assert grid.said == [("warn", f"{A1} stood below {A} and will not be launched anew with it")]
+    assert grid.take() == [("A", TOP)]
+    grid.answer(back(A))
+    assert grid.take() == [("A2", HEIRS[A])]
+
+
+def test_with_one_that_stays_away_those_below_it_do(grid: Grid) -> None:
+    item = {"role": "manager", "upgrid": R, "kwargs": {"name": "B", "relaunch": 0}}
+    grid.relaunching.on_launched(B, item)
+    grid.loses(R)
+    assert grid.said == [("warn", f"{B}, {B1} stood below {R} and will not be launched anew with it")]
+    assert grid.take() == [("R", TOP)]
+    grid.answer(back(R))
+    grid.check_nothing_else()
+
+
 def test_a_grid_that_is_over_launches_nobody(grid: Grid) -> None:
     grid.loses(A1)
     grid.relaunching.is_over = True

@@ -131,6 +131,12 @@ class Grid:
         """The mark that softgrid itself puts on the processes of a grid."""
         return environment_of(pid_in((self.workers or self.managers or self.routers)[0]))[COOKIE]
 
+    def listen(self) -> list[str]:
+        """Give a list that fills with what the orchestrator's log says, instead of the log itself."""
+        said: list[str] = []
+        self.O._node.logs._sink = lambda record: said.append(record.message)
+        return said
+
     def check_alive(self) -> None:
         """Fail unless every worker of the grid answers."""
         pids = self.call(os.getpid, to=self.O.workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import socket
 import sys
@@ -48,6 +49,7 @@ def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket
     """Be the executor that *spec* describes, until its upgrid is gone."""
     if spec.get("path") is not None:
         sys.path[:] = spec["path"]
+    faulthandler.enable(2, all_threads=False)  # who crashes below Python says where, and that goes into the cause
     birth.launched = birth.Birth(channel, spec["address"], spec["bind_host"], spec["home"], spec["births"])
     try:
         executor = _CLASSES[spec["role"]](**_parameters(spec))
@@ -89,8 +91,9 @@ def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket
 
 
 def _parameters(spec: dict[str, Any]) -> dict[str, Any]:
-    """Give the parameters of the executor; its own rules are laid over those of the grid."""
-    kwargs = dict(spec["kwargs"])
+    """Give the parameters of the executor; what it was given itself is laid over what holds for the grid."""
+    frequency_s, tolerance_s = spec["terms"]
+    kwargs = {"heartMonitorFrequency": frequency_s, "heartbeatTolerance": tolerance_s, **spec["kwargs"]}
     return {**kwargs, "rules": {**spec["rules"], **(kwargs.get("rules") or {})}}
 
 

@@ -73,9 +73,12 @@ class ExecutorBase(LaunchBase):
         from softgrid._launch.homes import new_home
         from softgrid._node.home import permanent_folder
         from softgrid._node.node import Node, NodeSpec
+        from softgrid._state.health import Terms
 
-        self._heart_monitor_frequency = _positive("heartMonitorFrequency", kwargs.pop("heartMonitorFrequency", 10))
-        self._heartbeat_tolerance = _positive("heartbeatTolerance", kwargs.pop("heartbeatTolerance", 60))
+        terms = Terms(
+            _positive("heartMonitorFrequency", kwargs.pop("heartMonitorFrequency", 10)),
+            _positive("heartbeatTolerance", kwargs.pop("heartbeatTolerance", 60)),
+        )
         super().__init__(*args, **kwargs)
         launched = birth.launched
         role: Role = self._role  # type: ignore[assignment]
@@ -114,7 +117,7 @@ class ExecutorBase(LaunchBase):
             first_port=port + launched.births if launched else None,
             own_rules=self._rules_given,
             is_udf_given=allowExecutingUDF is not None,
-            tolerance_s=self._heartbeat_tolerance,
+            terms=terms,
         )
         self._node = Node(spec, self, self._open_sink, launched.channel if launched else None)
         here.enter(self, ddfs)
@@ -376,13 +379,20 @@ class ExecutorBase(LaunchBase):
 
     @property
     def heartMonitorFrequency(self) -> float:
-        """Seconds between two looks at whether the executors below are alive."""
-        return self._heart_monitor_frequency
+        """Seconds within which it is noticed that another machine is silent; what holds for the grid is sent down.
+
+        Five signs of life are given within this time; a machine that misses three is *suspect*: its executors are given
+        no new tasks, jobs and promises until it answers again. Executors of one machine need no such signs.
+        """
+        return self._node.health.terms.frequency_s
 
     @property
     def heartbeatTolerance(self) -> float:
-        """Seconds of silence after which an executor on another machine is taken to be gone."""
-        return self._heartbeat_tolerance
+        """Seconds of silence after which another machine, or of being stopped after which an executor, is given up.
+
+        What holds for the grid is sent down. An executor that is busy is never given up, however busy it is.
+        """
+        return self._node.health.terms.tolerance_s
 
     @property
     def relaunch(self) -> bool | int:

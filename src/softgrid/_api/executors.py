@@ -117,8 +117,8 @@ class Orchestrator(ExecutorBase, TaskScheduler):
     """The first executor of a grid, which it creates; lives in the process of the script that makes it.
 
     Parameters: those of ExecutorBase, and
-      1. heartMonitorFrequency (number): seconds between two looks at whether the executors below are alive
-      2. heartbeatTolerance (number): seconds of silence after which one on another machine is taken to be gone
+      1. heartMonitorFrequency (number): seconds within which it is noticed that another machine is silent
+      2. heartbeatTolerance (number): seconds of silence after which it is given up, with the executors on it
       3. acceptManagers, acceptWorkers (None, bool): whether they may stand directly below; None: as the rules say
     """
 

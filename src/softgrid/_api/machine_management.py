@@ -32,8 +32,13 @@ class MachineManagement(GridBase):
 
     @property
     def machines(self) -> dict[str, dict[str, Any]]:
-        """Executors below by the address of their machine and by role, with each machine's number of cores."""
-        return machine_table(self._node)
+        """Executors below by the address of their machine and by role, with each machine's number of cores.
+
+        Those that do not work although they are there, since they are stopped or their machine is silent, stand in the
+        dictionary 'suspect' of the machine too, with the reason; and in its dictionary 'lost' stand those that were
+        lost lately (the last hundred of the grid), with the cause. Each is missing where there are none.
+        """
+        return machine_table(self._node, with_lost=True)
 
     @property
     def machineNumberOfCores(self) -> int:

@@ -6,15 +6,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from softgrid._node.node import Node
+    from softgrid._state.tree import Member
 
 
-def machine_table(node: Node) -> dict[str, dict[str, Any]]:
-    """Give the executors below *node* by the address of their machine and by role."""
+def machine_table(node: Node, *, with_lost: bool = False) -> dict[str, dict[str, Any]]:
+    """Give the executors below *node* by the address of their machine and by role.
+
+    Where executors do not work although they are there, 'suspect' says why, by their names; and, if asked for, 'lost'
+    says of what those died that were lost lately.
+    """
     table: dict[str, dict[str, Any]] = {}
     for member in node.tree.below():
-        machine = table.setdefault(
-            member.parsed.address,
-            {"router": [], "manager": [], "worker": [], "machine_number_of_cpu": member.cores},
-        )
+        machine = _machine_of(member, table)
         machine[member.role].append(member.name)
+        suspicion = node.tree.suspicion(member.name)
+        if suspicion is not None:
+            machine.setdefault("suspect", {})[member.name] = suspicion
+    for member, cause in list(node.membership.lost.values()) if with_lost else ():
+        _machine_of(member, table).setdefault("lost", {})[member.name] = cause
     return table
+
+
+def _machine_of(member: Member[Any], table: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return table.setdefault(
+        member.parsed.address, {"router": [], "manager": [], "worker": [], "machine_number_of_cpu": member.cores}
+    )

@@ -78,8 +78,9 @@ class Carrier:
         return channel
 
     def beat(self) -> None:
-        """Tell the other end that somebody is here."""
-        self._tell(BEAT, _ROOT, 0)
+        """Tell the other end that somebody is here, unless it is about to hear from here anyway."""
+        if self._outgoing.is_clear:
+            self._tell(BEAT, _ROOT, 0)
 
     # -- out ------------------------------------------------------------------------------------------------------
 

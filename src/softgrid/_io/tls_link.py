@@ -11,6 +11,7 @@ from softgrid._io.descriptors import Descriptors
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.tcp import tune
+from softgrid._io.tcp_info import silence_of
 from softgrid._io.tls import TlsStream
 
 RAW_SIZE = 128 * 1024
@@ -33,6 +34,7 @@ class TlsLink(Link):
         super().__init__(cast(Any, stream), reactor, on_readable, on_closed)
         self._stream = stream
         self._caught_up: Waiter | None = None
+        self._heard_at = monotonic()
         # Pages of an anonymous map cost nothing until they are touched, which those of an idle link never are.
         stream.widen(memoryview(mmap.mmap(-1, RAW_SIZE)))
 
@@ -44,7 +46,15 @@ class TlsLink(Link):
         with self._lock:
             size = super().receive_into(view)
             self._see_to_rest()
+        if size > 0:
+            self._heard_at = monotonic()
         return size
+
+    def heard(self) -> tuple[float, float]:
+        """When the other process, and when its machine, last gave a sign of life; on the monotonic clock."""
+        silence_s = None if self.closed else silence_of(self._stream.sock)
+        machine = self._heard_at if silence_s is None else max(self._heard_at, monotonic() - silence_s)
+        return self._heard_at, machine
 
     def _write(self, data: Any, descriptors: Descriptors | None) -> int:
         sent = super()._write(data, descriptors)

@@ -16,15 +16,15 @@ from softgrid._io.link import Link
 from softgrid._io.machine_id import machine_id
 from softgrid._io.reactor import Reactor
 from softgrid._io.shared_texts import SharedTexts
+from softgrid._io.tcp_info import ends_of_ssh, silence_between
 from softgrid._launch.boot_there import READY
 from softgrid._launch.keeper import start_keeper
+from softgrid._launch.lease import Lease
 from softgrid._launch.messages import MessageReader
 from softgrid._launch.relay import Relay
 from softgrid._launch.supervisor import OnClosed, RunChild, Supervisor
+from softgrid._wire.control import Message
 
-LEASE_S = 300.0
-"""An owner that is silent for this long is gone, though the connection does not say so."""
-LOOK_EVERY_S = 15.0
 READ_AHEAD = 4096
 """Little, since large messages go from the connection to an executor without passing through this process."""
 PIPE_SIZE = 1024 * 1024
@@ -46,11 +46,13 @@ class FarSide:
         self._nonce = nonce
         self._reactor: Reactor
         self._carrier: Carrier
-        self._supervisor = Supervisor(self._open_root, run_child, self._open_end, SharedTexts.make())
+        self._supervisor = Supervisor(self._open_root, run_child, self._open_end, SharedTexts.make(), self._on_begin)
+        self._ends = ends_of_ssh(os.environ)
+        self._lease: Lease
+        self._beat_s = 0.0
 
     def serve(self) -> None:
         """Run until the owner is gone or says so."""
-        self._reactor.call_later(LOOK_EVERY_S, self._look_for_owner)
         self._supervisor.run()
 
     def _open_root(self, reactor: Reactor, reader: MessageReader, on_closed: OnClosed) -> Link:
@@ -78,8 +80,22 @@ class FarSide:
         Relay(mine, self._carrier.channel(number), self._reactor)
         return Descriptors(theirs.detach())
 
-    def _look_for_owner(self) -> None:
-        """End when the owner is silent; who was itself asleep meanwhile has not listened."""
-        if monotonic() - self._carrier.heard_at > LEASE_S + LOOK_EVERY_S:
+    def _on_begin(self, message: Message) -> None:
+        self._beat_s = message["beat_s"]
+        self._lease = Lease(message["tolerance_s"], monotonic())
+        self._beat_later()
+
+    def _beat_later(self) -> None:
+        self._lease.due_in(self._beat_s, monotonic())
+        self._reactor.call_later(self._beat_s, self._beat)
+
+    def _beat(self) -> None:
+        """Give the owner a sign of life, and end when it has given none for too long."""
+        now, heard_s = monotonic(), self._carrier.heard_at
+        is_silent = now - heard_s > 2 * self._beat_s
+        silence_s = silence_between(self._ends) if is_silent and self._ends is not None else None
+        if self._lease.is_over(now, heard_s, None if silence_s is None else now - silence_s):
             self._carrier.close("its owner is silent")
-        self._reactor.call_later(LOOK_EVERY_S, self._look_for_owner)
+            return
+        self._carrier.beat()
+        self._beat_later()

@@ -3,7 +3,7 @@
 to the supervisor     begin {path, cookie, home, homes}, fork {token, spec} with a descriptor or with a channel of the
                       line, kill {pid}, settle {token}, end
 from the supervisor   forked {token, pid}, failed {token, reason}, output {token, text}, settled {token},
-                      exited {token, pid, code, signal, peak_kib, tail}
+                      exited {token, pid, code, signal, peak_kib, memory, tail}
 """
 
 from __future__ import annotations

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from softgrid._io.carrier import Carrier
@@ -41,8 +42,8 @@ from softgrid._model.errors import LaunchFailed
 from softgrid._wire.control import Message
 
 CONNECT_S, STEP_S, END_S, CLEAN_S = 12, 20, 2, 5
-BEAT_S = 15.0
-"""How often the other end is told that somebody is here; it gives up after ``far_side.LEASE_S``."""
+SSH_PROBES = 5
+"""So many questions of ssh's own without an answer end a connection, somewhat after the tolerance has."""
 MAX_GARBAGE = 1024 * 1024
 RETRY_AFTER_S = 0.5
 STEPS = {"": "connect", SHELL: "find a Python", PYTHON: "send softgrid", READY: "fork"}
@@ -51,8 +52,6 @@ STEPS = {"": "connect", SHELL: "find a Python", PYTHON: "send softgrid", READY: 
 _OPTIONS = (
     "BatchMode=yes",
     f"ConnectTimeout={CONNECT_S - 2}",
-    "ServerAliveInterval=15",
-    "ServerAliveCountMax=4",
     "ClearAllForwardings=yes",
     "ForwardAgent=no",
     "ForwardX11=no",
@@ -80,12 +79,21 @@ class SshOptions(NamedTuple):
 
     command: Sequence[str]
     accepts_new_hosts: bool
+    beat_s: float
+    tolerance_s: float
+
+    @property
+    def patience(self) -> tuple[str, ...]:
+        """How ssh itself finds out that the other machine is silent, should nobody else look."""
+        interval_s = math.ceil(self.tolerance_s / (SSH_PROBES - 1))
+        return f"ServerAliveInterval={interval_s}", f"ServerAliveCountMax={SSH_PROBES}"
 
 
 def ssh_command(address: MachineAddress, options: SshOptions, command: str) -> list[str]:
     """Give the words that run *command* at *address*."""
     words = [*options.command]
-    for option in (*_OPTIONS, *(["StrictHostKeyChecking=accept-new"] if options.accepts_new_hosts else [])):
+    accepts = ["StrictHostKeyChecking=accept-new"] if options.accepts_new_hosts else []
+    for option in (*_OPTIONS, *options.patience, *accepts):
         words += ["-o", option]
     if address.user is not None:
         words += ["-l", address.user]
@@ -98,13 +106,22 @@ class SshLine(SupervisorLine):
     """A connection to another machine, and the supervisor at its end. May be asked before it is up.
 
     *executable* is the Python to be used there, None for the first that is found; *cookie* marks the ssh client as
-    a process of the grid. Raises LaunchFailed when there is no client to start.
+    a process of the grid; *on_up* is told when the machine is reached, and gives signs of life from then on. Raises
+    LaunchFailed when there is no client to start.
     """
 
     def __init__(
-        self, address: MachineAddress, executable: str | None, options: SshOptions, reactor: Reactor, cookie: str
+        self,
+        address: MachineAddress,
+        executable: str | None,
+        options: SshOptions,
+        reactor: Reactor,
+        cookie: str,
+        on_up: Callable[[SshLine], None] = lambda line: None,
     ) -> None:
         super().__init__()
+        self._on_up = on_up
+        self._end = ""
         self._address = address
         self._reactor = reactor
         self._nonce = os.urandom(16).hex()
@@ -131,7 +148,9 @@ class SshLine(SupervisorLine):
         self._carrier = Carrier(fd, fd, reactor, self._on_carrier_closed)
         self._link = link_over(self._carrier.channel(0), MessageReader(self._on_message), self._on_closed)
         self._link.open()
-        send_message(self._link, {"op": "begin", "path": None, "cookie": self._nonce, "home": None, "homes": None})
+        terms = {"beat_s": options.beat_s, "tolerance_s": options.tolerance_s}
+        begin = {"op": "begin", "path": None, "cookie": self._nonce, "home": None, "homes": None, **terms}
+        send_message(self._link, begin)
         self._greeter = Link(mine, reactor, self._on_greeting, self._on_greeter_closed)
         self._greeter.open()
         self._await_word("", CONNECT_S)
@@ -196,7 +215,7 @@ class SshLine(SupervisorLine):
             received = self._greeter.partial
             self._greeter.close("the channels begin")
             self._carrier.begin(received)
-            self._beat()
+            self._on_up(self)
         elif word == NONE:
             self._fail(f"{self._address} has no Python 3.10 or newer; tried: {said}", is_final=True)
 
@@ -230,10 +249,31 @@ class SshLine(SupervisorLine):
             self._listeners.pop(token)({"op": "identified", "machine": self._machine})
         self._asking.clear()
 
-    def _beat(self) -> None:
-        if not self._carrier.closed:
-            self._carrier.beat()
-            self._reactor.call_later(BEAT_S, self._beat)
+    # -- signs of life --------------------------------------------------------------------------------------------
+
+    @property
+    def host(self) -> str:
+        """What the machine is called."""
+        return self._address.host
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is over."""
+        return self._carrier.closed
+
+    def heard(self) -> tuple[float, float]:
+        """When anything last came over the connection: the supervisor there answers for all its executors."""
+        return self._carrier.heard_at, self._carrier.heard_at
+
+    def beat(self) -> None:
+        """Tell the supervisor there that somebody is here."""
+        self._carrier.beat()
+
+    def give_up(self, reason: str) -> None:
+        """It is silent for too long: end the connection."""
+        self._end = reason
+        kill_group(self._process.pid)
+        self._carrier.close(reason)
 
     # -- going ----------------------------------------------------------------------------------------------------
 
@@ -277,7 +317,8 @@ class SshLine(SupervisorLine):
         if self._failure is not None:
             return self._failure
         cause, tail = self._process.last_words()
-        return {"op": "orphaned", "cause": f"the connection to {self._address} is gone: ssh {cause}", "tail": tail}
+        why = self._end or f"ssh {cause}"
+        return {"op": "orphaned", "cause": f"the connection to {self._address} is gone: {why}", "tail": tail}
 
     def await_end(self, timeout: float) -> None:
         """See it go."""

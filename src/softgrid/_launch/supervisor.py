@@ -31,6 +31,7 @@ from softgrid._io.lifeline import (
     processes_with,
 )
 from softgrid._io.link import Link
+from softgrid._io.memory_kills import Group, MemoryKills
 from softgrid._io.reactor import Reactor
 from softgrid._io.shared_texts import SharedTexts
 from softgrid._io.slate import Slate
@@ -84,14 +85,19 @@ class Supervisor:
         run_child: RunChild,
         open_end: OpenEnd | None = None,
         texts: SharedTexts | None = None,
+        on_begin: Callable[[Message], None] = lambda message: None,
     ) -> None:
         self._run_child = run_child
         self._open_end = open_end
         self._texts = texts
+        self._on_begin = on_begin
         self._reactor = Reactor(may_spin=False)
         self._reader = MessageReader(self._on_message)
         self._children: dict[int, Child] = {}
         self._adopted: set[int] = set()
+        self._ended: set[int] = set()
+        """Those whose end was asked for."""
+        self._memory_kills = MemoryKills()
         self._cookie = ""
         self._homes = Homes("")
         self._starter_home = ""
@@ -147,13 +153,13 @@ class Supervisor:
         elif op == "end" and link is self._root:
             self._ends = self._is_starter_leaving = True
 
-    @staticmethod
-    def _kill(child: Child, running: list[int] | None) -> None:
+    def _kill(self, child: Child, running: list[int] | None = None) -> None:
         """End an executor; where that is about a certain call, only if it still runs it."""
         if running is not None:
             if child.slate.running() != tuple(running):
                 return
             child.was_cancelled = True
+        self._ended.add(child.pid)
         kill_group(child.pid)
 
     def _begin(self, message: Message) -> None:
@@ -169,6 +175,7 @@ class Supervisor:
         gc.freeze()
         self._reactor.call_later(LOAD_AFTER_S, become_subreaper)
         self._reactor.call_later(LOAD_AFTER_S, self._load_pickler)
+        self._on_begin(message)
 
     def _load_pickler(self) -> None:
         """Have it here once for all executors but the first, which loads its own when a function comes."""
@@ -183,7 +190,7 @@ class Supervisor:
             return
         for child in list(self._children.values()):
             if child.asker is link:
-                kill_group(child.pid)
+                self._kill(child)
 
     # -- a child's life -------------------------------------------------------------------------------------------
 
@@ -283,6 +290,7 @@ class Supervisor:
     def _reap(self) -> None:
         ended_orphan = False
         while True:
+            group = self._group_of_killed()
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             except ChildProcessError:
@@ -294,7 +302,7 @@ class Supervisor:
                 continue
             child = self._children.pop(pid, None)
             if child is not None:
-                self._bury(child, status, usage.ru_maxrss)
+                self._bury(child, status, usage.ru_maxrss, group if group is not None and group[0] == pid else None)
             elif pid in self._homes.removals:
                 self._homes.removals.discard(pid)
             elif pid in self._adopted:
@@ -303,13 +311,25 @@ class Supervisor:
         if ended_orphan:  # what an orphan had started is this process's now, and has to go as well
             self._end_orphans()
 
+    def _group_of_killed(self) -> tuple[int, Group] | None:
+        """Give the next child to be reaped and its control group, if it was killed and nobody here asked for that."""
+        with contextlib.suppress(ChildProcessError):
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is not None and ended.si_status == signal.SIGKILL and ended.si_code == os.CLD_KILLED:
+                pid = ended.si_pid
+                if pid in self._children and pid not in self._ended:
+                    return pid, self._memory_kills.group_of(pid)
+        return None
+
     def _tell_of_pause(self, pid: int, status: int) -> None:
         child = self._children.get(pid)
         if child is not None:
             number = os.WSTOPSIG(status) if os.WIFSTOPPED(status) else None
             send_message(child.asker, {"op": "paused", "token": child.token, "signal": number})
 
-    def _bury(self, child: Child, status: int, peak_kib: int) -> None:
+    def _bury(self, child: Child, status: int, peak_kib: int, killed: tuple[int, Group] | None) -> None:
+        memory = self._memory_kills.verdict(killed[1], peak_kib) if killed is not None else None
+        self._ended.discard(child.pid)
         kill_group(child.pid)
         self._end_orphans()
         self._homes.remove(child.home)
@@ -335,6 +355,7 @@ class Supervisor:
                 "running": running,
                 "was_cancelled": child.was_cancelled,
                 "peak_kib": peak_kib,
+                "memory": memory,
                 "tail": [line.decode(errors="replace") for line in child.tail],
             },
         )

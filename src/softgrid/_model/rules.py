@@ -52,6 +52,7 @@ DEFAULTS: dict[str, Any] = {
     "transfer_maximum_message_bytes": None,
     "request_maximum_waiting": 100_000,
     "log_maximum_waiting_bytes": 32 * 1024 * 1024,
+    "relaunch_maximum_remembered": 64 * 1024 * 1024,
 }
 """Every rule with its default; what each means stands in ``softgrid.Globals``."""
 

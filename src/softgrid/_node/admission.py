@@ -2,8 +2,8 @@
 
 guest → upgrid          TLS and the proof of the password (``_node.doorway``), then join {name, cores, password, key}
 upgrid → orchestrator   admit {name, cores, machine}  it knows all rules and all machines
-back                    {rules, tolerance_s}, or why not
-upgrid → guest          welcome {path, rules, tolerance_s}, or turned_away {reason}
+back                    {rules, frequency_s, tolerance_s}, or why not
+upgrid → guest          welcome {path} with the same, or turned_away {reason}
 
 How it looks to the guest stands in ``_node.joining``.
 """
@@ -20,6 +20,7 @@ from softgrid._model.names import NodeId, node_id, parse_name
 from softgrid._model.roles import LAUNCHABLE
 from softgrid._model.rules import TRUST_RULE, Rules
 from softgrid._node.control import Answer, Control
+from softgrid._node.health import Health
 from softgrid._node.logs import Logs
 from softgrid._node.membership import Membership, Tell
 from softgrid._node.places import Places
@@ -55,7 +56,7 @@ class Admission:
         reactor: Reactor,
         rules: Callable[[], Rules],
         link_over: Callable[[TlsStream], TlsLink],
-        tolerance_s: float,
+        health: Health,
     ) -> None:
         self._tree = tree
         self._control = control
@@ -65,7 +66,7 @@ class Admission:
         self._reactor = reactor
         self._rules = rules
         self._link_over = link_over
-        self._tolerance_s = tolerance_s
+        self._health = health
         self._places: dict[NodeId, _Place] = {}
         control.methods["admit"] = control.guest_methods["admit"] = self._on_admit
         membership.on_member = self._on_member
@@ -87,6 +88,7 @@ class Admission:
         def on_joined(error: SoftgridError | None, name: str) -> None:
             deadline.cancel()
             if error is None:
+                self._health.watch_guest(link, name)
                 self._logs.say("info", f"{name} joined by hand from {source}{key}")
             else:
                 self._logs.say("warn", f"{name or 'somebody'} came from {source}{key} and did not join: {error}")
@@ -103,7 +105,7 @@ class Admission:
                 tell(answer, {})
             else:
                 link.tolerate(answer["tolerance_s"])
-                tell(None, {key: answer[key] for key in ("rules", "tolerance_s")})
+                tell(None, {key: answer[key] for key in ("rules", "frequency_s", "tolerance_s")})
 
         question = {"op": "admit", "name": name, "cores": message["cores"], "machine": message.get("machine")}
         self._control.ask(self._tree.path[0], question, on_answer)
@@ -124,7 +126,7 @@ class Admission:
             self._grid_places.settle(ticket, message["machine"])
         expiry = self._reactor.call_later(JOIN_S, lambda: self._give_back(who))
         self._places[who] = _Place(ticket, expiry)
-        answer({"rules": self._rules_for_guests(), "tolerance_s": self._tolerance_s})
+        answer({"rules": self._rules_for_guests(), **self._health.terms._asdict()})
 
     def _rules_for_guests(self) -> Message:
         """Give the rules, which are not to promise what guests are refused: the sources of all modules here."""

@@ -91,11 +91,12 @@ class Encoder:
         args, keywords = arguments_of(kwargs)
         flags, options = flags_and_options(kwargs if promise is None else {**kwargs, "promise_password": promise})
         payload = encode_arguments(args, keywords)
-        if is_detached:
-            payload = [b"".join(payload)]
         priority = check_priority(kwargs.get("priority", 1))
         allows_bridge = may_bridge(allowed, kwargs)
-        return EncodedCall(self, self.function_of(kwargs), payload, flags, priority, options, allows_bridge)
+        call = EncodedCall(self, self.function_of(kwargs), payload, flags, priority, options, allows_bridge)
+        if is_detached:
+            call.detach()
+        return call
 
     def kept_function(self, digest: bytes) -> bytes | None:
         """Give a function that was sent before, if it is still kept."""
@@ -214,6 +215,15 @@ class EncodedCall:
             {**options, "attempt": attempt},
             self.allows_bridge,
         )
+
+    @property
+    def size(self) -> int:
+        """How many bytes its arguments are."""
+        return sum(map(len, self._payload))
+
+    def detach(self) -> None:
+        """Copy what is still in its caller's memory."""
+        self._payload = [b"".join(self._payload)]
 
     def body_for(self, target: int) -> Outbound:
         """Give the call for *target*."""

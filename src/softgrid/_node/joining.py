@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._model.errors import Refused, SoftgridError, TimedOut, TlsUnavailable
+from softgrid._node.health import Health
 from softgrid._node.membership import Membership
 from softgrid._node.switch import Switch
+from softgrid._state.health import Terms
 from softgrid._state.tree import Tree
 from softgrid._wire.control import Message, field
 
@@ -34,7 +36,9 @@ class Joining:
         reactor: Reactor,
         link_over: Callable[[TlsStream], TlsLink],
         adopt_rules: Callable[[Message], None],
+        health: Health,
     ) -> None:
+        self._health = health
         self._tree = tree
         self._switch = switch
         self._membership = membership
@@ -68,7 +72,7 @@ class Joining:
 
     def _arrive(self, stream: TlsStream, where: str, deadline: float, introduction: Message) -> None:
         link = self._link_over(stream)
-        arrival = self._arrival = _Arrival(link, self._adopt_rules)
+        arrival = self._arrival = _Arrival(link, self._adopt_rules, self._health)
         self._membership.on_welcome = arrival.on_welcome
         self._membership.on_turned_away = arrival.on_turned_away
 
@@ -104,8 +108,9 @@ class Joining:
 class _Arrival:
     """What became of asking for a place; its methods are called in the reactor's turn."""
 
-    def __init__(self, link: TlsLink, adopt_rules: Callable[[Message], None]) -> None:
+    def __init__(self, link: TlsLink, adopt_rules: Callable[[Message], None], health: Health) -> None:
         self._link = link
+        self._health = health
         self._adopt_rules = adopt_rules
         self.is_answered = Waiter()
         self.is_over = Waiter()
@@ -115,11 +120,14 @@ class _Arrival:
     def on_welcome(self, message: Message) -> None:
         try:
             self._adopt_rules(field(message, "rules", dict))
-            self._link.tolerate(field(message, "tolerance_s", (int, float)))
+            terms = Terms(*(float(field(message, key, (int, float))) for key in Terms._fields))
+            self._link.tolerate(terms.tolerance_s)
         except SoftgridError as error:
             self.fail(Refused(f"the grid goes by rules that this version of softgrid does not know: {error}"))
             return
         self.is_welcome = True
+        self._health.terms = terms
+        self._health.watch_upgrid(self._link)
         self.is_answered.set()
 
     def on_turned_away(self, reason: str) -> None:

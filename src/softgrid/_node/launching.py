@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softgrid._io.link import Link
 from softgrid._io.machine_id import machine_id
@@ -21,10 +21,13 @@ from softgrid._io.reactor import Reactor, Timer, Waiter
 from softgrid._launch.line import SupervisorLine
 from softgrid._launch.local import LocalLine
 from softgrid._model.addresses import parse_address
+from softgrid._model.causes import with_output
 from softgrid._model.errors import LaunchFailed, Refused, SoftgridError
 from softgrid._model.names import NodeId, node_id, parse_name
+from softgrid._model.roles import DEFAULT_RELAUNCH
 from softgrid._model.rules import Rules
 from softgrid._node.control import Answer, Control
+from softgrid._node.health import Health
 from softgrid._node.logs import Logs
 from softgrid._node.machines import Machines
 from softgrid._node.membership import Membership
@@ -35,6 +38,9 @@ from softgrid._state.last_calls import LastCall, Running
 from softgrid._state.tree import Tree
 from softgrid._wire.control import Message, field
 from softgrid._wire.values import load_pickler
+
+if TYPE_CHECKING:
+    from softgrid._launch.ssh import SshLine
 
 CAUSE_PATIENCE_S = 0.5
 LOOPBACK = "127.0.0.1"
@@ -54,6 +60,8 @@ class Spawn:
         self.line: SupervisorLine | None = None
         self.cause: str | None = None
         self.tail: list[str] = []
+        self.sentence = ""
+        """Why its end was asked for, as far as it was for a fault of its own."""
         self.turned_away: SoftgridError | None = None
         self.on_cause: Callable[[str | None], None] | None = None
         self.retry_after_s = 0.0
@@ -77,6 +85,7 @@ class Launching:
         cores: int,
         home: str,
         line: LocalLine | None,
+        health: Health,
     ) -> None:
         self._tree = tree
         self._switch = switch
@@ -89,7 +98,8 @@ class Launching:
         self._bind_host = bind_host
         self._cores = cores
         self.places = Places(tree, rules, address, machine_id())
-        self._machines = Machines(reactor, rules, address, home, line)
+        self._health = health
+        self._machines = Machines(reactor, rules, address, home, line, lambda: health.terms, self._on_machine_up)
         self._children: dict[str, Spawn] = {}
         self.is_at_home = True
         """Whether this is the machine of whoever asks for launches, whose paths mean something here: it is not once the
@@ -122,6 +132,8 @@ class Launching:
 
     def _on_launch(self, message: Message, source: int, answer: Answer) -> None:
         items, results = message["items"], [None] * len(message["items"])
+        if source != self._tree.node_id:  # who is whose heir is not for others to say
+            items = [{key: value for key, value in item.items() if key != "heir_of"} for item in items]
         gathered = _Gathered(results, answer)
         census = self.places.census()
         groups: dict[str, list[tuple[int, Message]]] = {}
@@ -241,6 +253,7 @@ class Launching:
             "bind_host": self._bind_host if is_here else LOOPBACK,
             "passes_descriptors": is_here,
             "rules": self._rules().as_dict(),
+            "terms": list(self._health.terms),
         }
         link = line.fork(
             spec,
@@ -249,7 +262,9 @@ class Launching:
             lambda event: self._on_event(spawn, event),
         )
         spawn.link = link
-        self._membership.expect(link, lambda error, name: self._on_joined(spawn, error, name))
+        self._membership.expect(
+            link, lambda error, name: self._on_joined(spawn, error, name), heir_of=item.get("heir_of")
+        )
 
     def start_supervisor(self) -> None:
         """Have the supervisor of this machine warm before the first launch asks for it."""
@@ -299,7 +314,7 @@ class Launching:
         elif op in ("exited", "orphaned"):
             spawn.tail = event["tail"]
             self._note_last_call(spawn, event)
-            self._on_death(spawn, event.get("cause") or cause_of_death(event["code"], event["signal"]))
+            self._on_death(spawn, _cause_in(event))
 
     def _note_last_call(self, spawn: Spawn, event: Message) -> None:
         if spawn.name is None or "running" not in event:
@@ -312,12 +327,26 @@ class Launching:
 
     def _on_paused(self, spawn: Spawn, number: int | None) -> None:
         if spawn.name is not None:
-            self._membership.suspect(spawn.name, f"stopped by {signal_name(number)}" if number is not None else None)
+            reason = f"stopped by {signal_name(number)}" if number is not None else None
+            self._health.on_paused(spawn.name, reason, lambda why: self._condemn(spawn, why))
+
+    def _condemn(self, spawn: Spawn, why: str) -> None:
+        """End one that is of no use any more, and say why when it is gone."""
+        spawn.sentence = why
+        self._kill(spawn)
+
+    def _on_machine_up(self, line: SshLine) -> None:
+        self._health.watch_machine(
+            line, lambda: [name for name, spawn in self._children.items() if spawn.line is line and not spawn.cause]
+        )
 
     def _on_death(self, spawn: Spawn, cause: str) -> None:
-        spawn.cause = cause
+        if spawn.name is not None:
+            self._health.on_gone(spawn.name)
+        cause = f"{spawn.sentence}, and was ended" if spawn.sentence else cause
+        spawn.cause = cause if spawn.name is None else with_output(cause, spawn.tail)
         if spawn.on_cause is not None:
-            spawn.on_cause(cause)
+            spawn.on_cause(spawn.cause)
         elif spawn.name is None:
             self._finish_failed(spawn)
         else:
@@ -421,6 +450,11 @@ class Launching:
             self._kill(spawn, running)
         return spawn is not None
 
+    def may_return(self, name: str) -> bool:
+        """Whether an executor that was launched from here may be launched anew when it is lost."""
+        spawn = self._children.get(name)
+        return spawn is not None and bool(spawn.item["kwargs"].get("relaunch", DEFAULT_RELAUNCH[spawn.item["role"]]))
+
     def kill_children(self) -> None:
         """End the executors that were launched from here."""
         for spawn in self._children.values():
@@ -451,6 +485,14 @@ class _Gathered:
         self._missing -= 1
         if not self._missing:
             self._answer({"results": self._results})
+
+
+def _cause_in(event: Message) -> str:
+    """Say what the supervisor, or the line to it, told of an end."""
+    cause: str | None = event.get("cause")
+    if cause is None:
+        cause = cause_of_death(event["code"], event["signal"])
+    return f"{cause}, {event['memory']}" if event.get("memory") else cause
 
 
 def _failed(step: str, reason: str) -> Message:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
 
 from softgrid._io.ports import is_local
 from softgrid._io.reactor import Reactor
@@ -12,15 +13,28 @@ from softgrid._launch.local import LocalLine, start_supervisor
 from softgrid._launch.messages import COOKIE
 from softgrid._model.addresses import MachineAddress, parse_address
 from softgrid._model.rules import Rules
+from softgrid._state.health import Terms
 from softgrid._wire.control import Message
+
+if TYPE_CHECKING:
+    from softgrid._launch.ssh import SshLine
 
 
 class Machines:
     """Opens lines to supervisors, and keeps them for the launches to come."""
 
     def __init__(
-        self, reactor: Reactor, rules: Callable[[], Rules], address: str, home: str, line: LocalLine | None
+        self,
+        reactor: Reactor,
+        rules: Callable[[], Rules],
+        address: str,
+        home: str,
+        line: LocalLine | None,
+        terms: Callable[[], Terms],
+        on_up: Callable[[SshLine], None],
     ) -> None:
+        self._terms = terms
+        self._on_up = on_up
         self._reactor = reactor
         self._rules = rules
         self._address = address
@@ -55,11 +69,12 @@ class Machines:
 
             rules = self._rules().for_machine(self._address)
             command = rules["ssh_command"]
-            options = SshOptions(
-                shlex.split(command) if isinstance(command, str) else command, rules["ssh_accept_new_hosts"]
-            )
+            words = shlex.split(command) if isinstance(command, str) else command
+            terms = self._terms()
+            options = SshOptions(words, rules["ssh_accept_new_hosts"], terms.beat_s, terms.tolerance_s)
             cookie = next((line.cookie for line in self._local.values() if line.cookie), os.environ.get(COOKIE, ""))
-            line = self._others[address, executable] = SshLine(address, executable, options, self._reactor, cookie)
+            line = SshLine(address, executable, options, self._reactor, cookie, self._on_up)
+            self._others[address, executable] = line
         return line
 
     def start_supervisor(self) -> None:

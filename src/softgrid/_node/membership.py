@@ -1,18 +1,21 @@
 """Who comes, who stays, who goes: joining, announcing it up the grid, and telling everybody concerned of a loss.
 
 child → upgrid     join {name, cores, password, allows_udf}      upgrid → child   welcome {path}, turned_away {reason}
-up, hop by hop     joined {name, path, cores, utc, allows_udf}   left {name, reason, orderly}    suspect {name, reason}
+up, hop by hop     joined {name, path, cores, utc, allows_udf, heir_of}
+                   left {name, reason, orderly}    suspect {name, reason}
 to who had spoken  gone {names, reason}
 either way         bye: it leaves on purpose
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from time import time
 from typing import Any
 
 from softgrid._io.link import Link
+from softgrid._model.causes import remarked
 from softgrid._model.errors import LaunchFailed, SoftgridError
 from softgrid._model.names import NodeId, node_id
 from softgrid._model.roles import Role
@@ -20,9 +23,12 @@ from softgrid._node.control import Control
 from softgrid._node.logs import Logs
 from softgrid._node.switch import Switch
 from softgrid._node.transfers import Transfers
+from softgrid._state.health import Doubts
 from softgrid._state.last_calls import LastCall, LastCalls
 from softgrid._state.tree import Member, Tree
 from softgrid._wire.control import Message, field
+
+LOST_KEPT = 100
 
 Tell = Callable[[SoftgridError | None, Message], None]
 Admit = Callable[[str, Message, Tell], None]
@@ -38,9 +44,12 @@ GoneHook = Callable[[set[int], Callable[[int], str]], None]
 class _Expected:
     """Somebody who is about to join."""
 
-    def __init__(self, on_joined: Callable[[SoftgridError | None, str], None], admit: Admit | None) -> None:
+    def __init__(
+        self, on_joined: Callable[[SoftgridError | None, str], None], admit: Admit | None, heir_of: str | None
+    ) -> None:
         self.on_joined = on_joined
         self.admit = admit
+        self.heir_of = heir_of
         self.is_asking = False
 
 
@@ -69,12 +78,19 @@ class Membership:
         self.gone_hooks: list[GoneHook] = [transfers.on_gone]
         self.on_turned_away: Callable[[str], None] = lambda reason: None
         self.on_lost: Callable[[list[Member[Link]], str, bool], None] = lambda gone, reason, is_orderly: None
+        self.on_left: Callable[[list[str]], None] = lambda names: None
+        """Told of those who have left in good order, with all below them."""
+        self.on_heir: Callable[[str, str, tuple[str, ...], Link], None] = lambda lost, heir, path, link: None
+        """Told of one who comes in the place of one that was lost, before anybody can know of it."""
         self.before_gone: Callable[[set[int]], None] = lambda gone: None
         """Told of executors that are gone, before anybody who waits for them."""
         self.on_gone: list[Callable[[set[int]], None]] = []
         """Told of executors that are gone, after everybody who waits for them."""
         self.dismissed: set[str] = set()  # whose end was asked for
         self.last_calls = LastCalls()
+        self._doubts = Doubts()
+        self.lost: OrderedDict[str, tuple[Member[Link], str]] = OrderedDict()
+        """Who was lost lately without having left, with the cause."""
         self.on_member: Callable[[Member[Link]], None] = lambda member: None
         self.leaves = False
         self.upgrid_said_bye = False
@@ -94,13 +110,17 @@ class Membership:
     # -- coming ---------------------------------------------------------------------------------------------------
 
     def expect(
-        self, link: Link, on_joined: Callable[[SoftgridError | None, str], None], admit: Admit | None = None
+        self,
+        link: Link,
+        on_joined: Callable[[SoftgridError | None, str], None],
+        admit: Admit | None = None,
+        heir_of: str | None = None,
     ) -> None:
         """Somebody at the other end of *link* is about to join; *on_joined* is told of success or of the error.
 
-        *admit* is asked before, about one whom nobody on the grid has decided to launch.
+        *admit* is asked before, about one whom nobody on the grid has decided to launch. *heir_of*: in whose place.
         """
-        self._joining[link] = _Expected(on_joined, admit)
+        self._joining[link] = _Expected(on_joined, admit, heir_of)
 
     def joining(self) -> set[Link]:
         """The links whose executors have not joined yet."""
@@ -142,6 +162,8 @@ class Membership:
             self._turn_away(link, error)
             expected.on_joined(LaunchFailed("join", str(error), is_final=True), name)
             return
+        if expected.heir_of is not None:
+            self.on_heir(expected.heir_of, name, self._tree.path, link)
         member = self._tree.join(
             name,
             self._tree.path,
@@ -153,7 +175,7 @@ class Membership:
         )
         link.peer = name
         self._control.tell_neighbour(link, {"op": "welcome", "path": list(self._tree.path), **more})
-        self._announce(member)
+        self._announce(member, expected.heir_of)
         expected.on_joined(None, name)
 
     def _turn_away(self, link: Link, error: SoftgridError) -> None:
@@ -164,7 +186,7 @@ class Membership:
         if expected is not None:
             expected.on_joined(LaunchFailed("start", field(message, "reason", str), is_final=True), "")
 
-    def _announce(self, member: Member[Link]) -> None:
+    def _announce(self, member: Member[Link], heir_of: str | None) -> None:
         self.on_member(member)
         uplink = self._switch.uplink
         if uplink is not None:
@@ -174,6 +196,7 @@ class Membership:
                 "cores": member.cores,
                 "utc": member.joined_utc,
                 "allows_udf": member.allows_udf,
+                **({} if heir_of is None else {"heir_of": heir_of}),
             }
             self._control.tell_neighbour(uplink, {"op": "joined", **joined})
 
@@ -182,7 +205,11 @@ class Membership:
         known = node_id(name) in self._tree.members or name in self._tree.path
         if known or link.peer is None or link.peer not in path or self._tree.name not in path:
             return
-        utc = field(message, "utc", (int, float))
+        utc, heir_of = field(message, "utc", (int, float)), message.get("heir_of")
+        if isinstance(heir_of, str):
+            self.on_heir(heir_of, name, path, link)
+        else:
+            heir_of = None
         member = self._tree.join(
             name,
             path,
@@ -191,7 +218,7 @@ class Membership:
             now_utc=utc,
             allows_udf=message.get("allows_udf") is not False,
         )
-        self._announce(member)
+        self._announce(member, heir_of)
 
     def _on_welcome(self, link: Link, message: Message, source: int) -> None:
         if link is self._switch.uplink:
@@ -204,12 +231,19 @@ class Membership:
 
     # -- doubted --------------------------------------------------------------------------------------------------
 
-    def suspect(self, name: str, reason: str | None) -> None:
-        """Somebody directly below is alive and does not work, for that reason; or, with None, works again."""
+    def suspect(self, name: str, reason: str | None, kind: str = "cut", *, is_said: bool = False) -> None:
+        """Somebody directly below does not work although it is there, for a reason of that *kind*; with None: no more.
+
+        There may be several at a time. It is logged, unless it *is_said* already.
+        """
         member = self._tree.find(name)
-        if member is None or member.suspicion == reason:
+        if member is None:
             return
-        self._logs.say("warn", f"{name} is {reason}" if reason else f"{name} goes on")
+        reason = self._doubts.note(name, kind, reason)
+        if member.suspicion == reason:
+            return
+        if not is_said:
+            self._logs.say("warn", f"{name} is {reason}" if reason else f"{name} goes on")
         self._doubt(member, reason)
 
     def _doubt(self, member: Member[Link], reason: str | None) -> None:
@@ -254,6 +288,8 @@ class Membership:
         gone = self._tree.leave(name, reason)
         if not gone or self.leaves:
             return
+        self._doubts.forget(name)
+        self._note_lost(gone, reason, is_orderly)
         gone_ids: set[int] = {member.node_id for member in gone}
         self._forget(gone_ids)
         told = {"op": "gone", "names": [member.name for member in gone], "reason": reason, **self._last_call_of(name)}
@@ -262,8 +298,18 @@ class Membership:
         self._pass_left(name, reason, is_orderly)
         if not is_orderly:
             below = f", and with it {len(gone) - 1} executors below it" if len(gone) > 1 else ""
-            self._logs.say("error", f"{name} is gone: {reason}{below}")
+            self._logs.say("error", remarked(f"{name} is gone: {reason}", below))
         self.on_lost(gone, reason, is_orderly)
+
+    def _note_lost(self, gone: list[Member[Link]], reason: str, is_orderly: bool) -> None:
+        if is_orderly:
+            self.on_left([member.name for member in gone])
+            return
+        for member in gone:
+            cause = reason if member is gone[0] else self._departure(member.node_id)
+            self.lost[member.name] = (member, cause)
+        while len(self.lost) > LOST_KEPT:
+            self.lost.popitem(last=False)
 
     def _forget(self, gone_ids: set[int]) -> None:
         self._switch.forget_sources(gone_ids)
@@ -305,6 +351,7 @@ class Membership:
         is_orderly = message.get("orderly") is True
         self._note_last_call(name, message)
         gone = self._tree.leave(name, reason)
+        self._note_lost(gone, reason, is_orderly)
         self._forget({each.node_id for each in gone})
         self._pass_left(name, reason, is_orderly)
         self.on_lost(gone, reason, is_orderly)

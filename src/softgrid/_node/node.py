@@ -37,6 +37,8 @@ from softgrid._node.execution import Execution
 from softgrid._node.fanout import FanOut
 from softgrid._node.functions import FunctionTable
 from softgrid._node.garbage import Garbage
+from softgrid._node.giving import LIMIT_RULE, Giving, concerns_stores
+from softgrid._node.health import Health
 from softgrid._node.heirs import Heirs
 from softgrid._node.home import Home, has_packages
 from softgrid._node.joining import Joining
@@ -55,6 +57,7 @@ from softgrid._node.switch import Switch
 from softgrid._node.transfers import Transfers
 from softgrid._node.translations import Translations
 from softgrid._node.workers import Workers
+from softgrid._state.health import Terms
 from softgrid._state.inflight import Matches
 from softgrid._state.refusals import SUMMARY_S, Refusals
 from softgrid._state.reservations import Reservations
@@ -97,7 +100,8 @@ class NodeSpec(NamedTuple):
     own_rules: Mapping[str, Any] = MappingProxyType({})
     """What was given beside the rules of the grid, and holds whatever grid is joined."""
     is_udf_given: bool = False
-    tolerance_s: float = 60.0
+    terms: Terms = Terms()
+    """How often executors on other machines must give signs of life, and for how long they may give none."""
 
     def __repr__(self) -> str:
         return f"<NodeSpec {self.role} {self.name}>"  # the password is nobody's to read
@@ -146,6 +150,7 @@ class Node:
             spec.accepted,
             self._on_upgrid_lost,
         )
+        self.health = Health(self.membership, self.control, self.logs, self.reactor, spec.terms)
         self.requests = Requests(self.tree, self.switch, self.reactor, self.control, self.transfers.inflight, self.logs)
         self.membership.gone_hooks.append(self.requests.on_gone)
         self.bridges = Bridges(self.tree, self.switch, self.control, self.reactor)
@@ -168,6 +173,7 @@ class Node:
             self.cores,
             spec.home,
             line,
+            self.health,
         )
         self.transfers.last_calls = self.membership.last_calls
         self.heirs = Heirs(self.tree, self.control, self.reactor)
@@ -176,6 +182,7 @@ class Node:
             self.tree, self.control, self.transfers, self.launching, self.reactor, lambda: self.rules
         )
         self._relaunching = self._relaunch_what_is_lost() if spec.role == "orchestrator" else None
+        self._giving = self._remember_what_is_given()
         self.modules = Modules(self.tree, self.control, self.reactor, self._on_bug)
         self.functions = FunctionTable(
             owner,
@@ -218,10 +225,10 @@ class Node:
             self.reactor,
             lambda: self.rules,
             self._link_over,
-            spec.tolerance_s,
+            self.health,
         )
         self._joining = Joining(
-            self.tree, self.switch, self.membership, self.reactor, self._link_over, self._adopt_rules
+            self.tree, self.switch, self.membership, self.reactor, self._link_over, self._adopt_rules, self.health
         )
         self._serving = threading.Lock()
         self.execution.ask_for = self._ask_for_function  # type: ignore[method-assign]
@@ -288,7 +295,7 @@ class Node:
         from softgrid._io.tls_link import TlsLink  # loads what only those need whom somebody joins by hand
 
         link = TlsLink(stream, self.reactor, self.switch.on_readable, self.membership.on_link_closed)
-        link.tolerate(self.spec.tolerance_s)
+        link.tolerate(self.health.terms.tolerance_s)
         return link
 
     def _on_stranger(self, source: str, reason: str) -> None:
@@ -329,6 +336,24 @@ class Node:
         relaunching.on_heir = on_heir
         relaunching.on_no_heir = lambda lost: self.heirs.on_decided(lost, None)
         return relaunching
+
+    def _remember_what_is_given(self) -> Giving:
+        def is_own(lost: str, upgrid: str) -> bool:
+            return upgrid == self.name
+
+        returning = self._relaunching
+        giving = Giving(
+            self.tree,
+            self.switch,
+            self.transfers,
+            self.logs,
+            self.spec.rules[LIMIT_RULE],
+            self.launching.may_return if returning is None else returning.may_return,
+            is_own if returning is None else returning.is_expected,
+        )
+        self.membership.on_heir = giving.on_heir
+        self.membership.on_left = giving.forget
+        return giving
 
     # -- joining and serving --------------------------------------------------------------------------------------
 
@@ -545,6 +570,8 @@ class Node:
     def transfer(self, spec: TransferSpec) -> list[Any] | None:
         """Send work to others, and collect when asked to."""
         self.check_open()
+        if concerns_stores(spec.transfer_kwargs):
+            return self._giving.transfer(spec)
         return self.transfers.transfer(spec)
 
     def cancel(self, matches: Matches, grace_s: float | None) -> list[tuple[str, str | None]]:
@@ -614,6 +641,7 @@ class Node:
             frames_relayed=self.switch.relayed_frames,
             frames_dropped=self.switch.dropped_frames,
             log_records_written=self.logs.written,
+            executors_suspected=sum(self.tree.suspicion(member.name) is not None for member in self.tree.below()),
             **self.segments.statistics(),
         )
 

@@ -23,6 +23,7 @@ class Statistics(NamedTuple):
     frames_relayed: int
     frames_dropped: int
     log_records_written: int
+    executors_suspected: int
     segments_free: int
     segments_leased: int
     segment_bytes: int

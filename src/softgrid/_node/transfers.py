@@ -13,6 +13,7 @@ from typing import Any
 from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.segments import THRESHOLD
+from softgrid._model.causes import remarked
 from softgrid._model.errors import BadArgument, Cancelled, NoRoute, PeerLost, Refused, SoftgridError, TimedOut
 from softgrid._model.names import node_id
 from softgrid._model.transfer import Failed, TransferSpec
@@ -555,7 +556,7 @@ class Transfers:
         was_running = self.last_calls.was_running(target, call)
         if not was_running and self._ran_beside(message_id):
             was_running = None
-        error = PeerLost(f"{name} is gone: {cause}; {_FATE[was_running]}")
+        error = PeerLost(remarked(f"{name} is gone: {cause}", f"; {_FATE[was_running]}"))
         error.was_running, error.is_blamed = was_running, self.last_calls.is_blamed(target, call)
         return error
 

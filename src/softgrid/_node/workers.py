@@ -42,10 +42,11 @@ class Workers:
         return allowed
 
     def by_load(self, names: list[str]) -> list[str]:
-        """Give *names*, who has least to do first."""
+        """Give *names*, who has least to do first, and at the end who does not work although it is there."""
         known: dict[int, str] = {node_id(name): name for name in names}
         with self._lock:
-            return [known[worker] for worker in self._loads.sorted(known, self._own_at, monotonic())]
+            by_load = [known[worker] for worker in self._loads.sorted(known, self._own_at, monotonic())]
+        return sorted(by_load, key=lambda name: self._tree.suspicion(name) is not None)
 
     def choose(self, names: list[str]) -> str:
         """Give the one that has least to do; of equals each in turn."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
+from softgrid._model.causes import headline
 from softgrid._model.errors import NoRoute, PeerLost, Refused
 from softgrid._model.names import NodeId, node_id, parse_name
 from softgrid._model.roles import DOWNGRIDS, Role
@@ -128,7 +129,7 @@ class Tree(Generic[Hop]):
         for member in (gone, *below):
             del self.members[member.node_id]
             del self.routes[member.node_id]
-            self.note_departed(member.node_id, reason if member is gone else f"{name} is gone: {reason}")
+            self.note_departed(member.node_id, reason if member is gone else f"{name} is gone: {headline(reason)}")
         return [gone, *below]
 
     def note_departed(self, who: NodeId, reason: str) -> None:

@@ -28,8 +28,10 @@ class Far:
         self.network: Namespace = run.namespace()
         hosts = run.hosts()
         self.host: SshHost = hosts.make("far", namespace=self.network)
-        self.grid: Grid = run.grid(workers=0, rules=hosts.rules)
-        kwargs = {"relaunch": False, "logKwargs": QUIET, "heartMonitorFrequency": 2, "heartbeatTolerance": TOLERANCE_S}
+        self.grid: Grid = run.grid(
+            workers=0, rules=hosts.rules, heartMonitorFrequency=2, heartbeatTolerance=TOLERANCE_S
+        )
+        kwargs = {"relaunch": False, "logKwargs": QUIET}
         statuses, _, failed = self.grid.O.launch_worker("far", timeout=30, executorKwargs=kwargs)
         assert failed == [], statuses
         (self.worker,) = self.grid.O.workers

@@ -71,8 +71,8 @@ def worker(run: Run) -> None:
 def middle(run: Run) -> None:
     took, dead = [], []
     for role in ("managers", "routers"):
-        grid = run.grid(workers=0)
-        kwargs = {"relaunch": False, "logKwargs": QUIET, "heartMonitorFrequency": 1, "heartbeatTolerance": TOLERANCE_S}
+        grid = run.grid(workers=0, heartMonitorFrequency=1, heartbeatTolerance=TOLERANCE_S)
+        kwargs = {"relaunch": False, "logKwargs": QUIET}
         (router,) = grid.launch("Router", executorKwargs=kwargs)
         (manager,) = grid.launch("Manager", router, executorKwargs=kwargs)
         grid.launch("Worker", manager, executorKwargs=kwargs)
