@@ -211,6 +211,7 @@ def test_a_call_that_waits_behind_a_stuck_one_kills_nobody(fresh: Begun) -> None
     (worker,) = fresh.grid.O.workers
     fresh(sleeps, label="stuck")
     os.kill(pid_in(worker), signal.SIGSTOP)
+    wait_until(lambda: "State:\tT" in Path(f"/proc/{pid_in(worker)}/status").read_text())
     path = fresh.start(sleeps)
     node = fresh.grid.O._node
     calls = node.transfers.inflight.cancellable(lambda batch, index: batch.kwargs[index]["label"] == "it")
