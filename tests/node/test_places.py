@@ -142,7 +142,18 @@ def test_who_has_come_needs_no_place_any_more() -> None:
 @pytest.mark.parametrize("other", [("near", "worker", UPGRID), ("far", "manager", UPGRID), ("far", "worker", 78)])
 def test_who_came_by_another_launch_leaves_the_place_alone(other: tuple[str, Any, int]) -> None:
     granting = Granting(limit=1)
-    granting.take("far")
+    granting.settle(granting.take("far"), "m")
     granting.places.arrived(*other)
+    with pytest.raises(Refused):
+        granting.take("far")
+
+
+def test_who_has_come_is_none_of_those_whose_machine_is_not_known_yet() -> None:
+    granting = Granting(limit=2)
+    early, late = granting.take("far"), granting.take("far")
+    granting.settle(late, "m")
+    granting.places.arrived("far", "worker", UPGRID)
+    granting.settle(early, "m")
+    granting.take("far")
     with pytest.raises(Refused):
         granting.take("far")

@@ -17,7 +17,7 @@ from tests.system.grids import ANY_NUMBER, Grid, MakeGrid, Scripts, Traces
 from tests.system.ssh_hosts import SshHosts
 from tests.system.watching import COOKIE, processes_with, wait_until
 
-from softgrid import Orchestrator
+from softgrid import Globals, Orchestrator
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +97,9 @@ def hosts(tmp_path: Path, traces: Traces) -> Iterator[SshHosts]:
             assert host.files() == host.own_files
     finally:
         made.close()
+
+
+@pytest.fixture(autouse=True)
+def own_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no logger in this process yet: the first one decides for all what is written, and where."""
+    monkeypatch.setattr(Globals.Logger, "_SingleLogger__thisInstance", None)

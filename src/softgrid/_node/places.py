@@ -29,6 +29,8 @@ class Place(NamedTuple):
     cores: int
     performer: int
     """Who may say which machine it is on."""
+    is_settled: bool
+    """Whether that is known, as it is before anybody comes."""
 
 
 class Places:
@@ -63,7 +65,8 @@ class Places:
         """
         ticket = next(self._tickets)
         census = self.census() if census is None else census
-        self._taken[ticket] = self._reserve(Place(address, address, role, cores, performer), census)
+        place = Place(address, address, role, cores, performer, self.knows(address))
+        self._taken[ticket] = self._reserve(place, census)
         return ticket
 
     def settle(self, ticket: int, machine: str, performer: int = 0) -> None:
@@ -72,6 +75,7 @@ class Places:
         if place is None or place.performer != performer:
             raise Refused("there is no place that is kept for this launch")
         self._names.learn(place.address, machine)
+        place = self._taken[ticket] = place._replace(is_settled=True)
         if self._names.first_name(place.address) != place.counted_at:
             self.give_back(ticket)
             self._taken[ticket] = self._reserve(place, self.census())
@@ -79,7 +83,7 @@ class Places:
     def arrived(self, address: str, role: Role, upgrid: int) -> None:
         """An executor that was launched has come, and counts itself from now on: no place is kept for it any more."""
         for ticket, place in self._taken.items():
-            if (place.address, place.role, place.performer) == (address, role, upgrid):
+            if place.is_settled and (place.address, place.role, place.performer) == (address, role, upgrid):
                 self.give_back(ticket)
                 return
 
