@@ -5,20 +5,12 @@ from __future__ import annotations
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from softgrid._io import shared_texts
 from softgrid._io.shared_texts import SharedTexts, digest_of
-
-
-@pytest.fixture
-def texts() -> Iterator[SharedTexts]:
-    made = SharedTexts.make()
-    assert made is not None
-    yield made
-    os.close(made.descriptor)
 
 
 def other_view(texts: SharedTexts) -> SharedTexts:

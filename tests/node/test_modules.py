@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -168,14 +166,6 @@ def top() -> Having:
     ):
         made.tree.members[number] = FakeMember(name, is_here=number == 3)
     return made
-
-
-@pytest.fixture
-def texts() -> Iterator[SharedTexts]:
-    made = SharedTexts.make()
-    assert made is not None
-    yield made
-    os.close(made.descriptor)
 
 
 def test_what_one_executor_of_a_machine_was_sent_is_not_sent_to_the_others(top: Having) -> None:
