@@ -21,6 +21,8 @@ CONNECT_S = 1.5
 """Short, since a packet that was lost during the cut is sent again only after as long again as has passed."""
 ATTEMPT_S = 6.0
 PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.4
+BUSY_PAUSE_S = 15.0
+"""A machine that lets connect and then says nothing is busy, or stopped: knocking often would only be in its way."""
 
 
 class Way(NamedTuple):
@@ -58,8 +60,12 @@ class Redialling:
     def _run(self) -> None:
         pause = PAUSE_S
         self._refused_since = None
-        while self._is_needed and not self._try_once():
-            self._over.wait(pause)
+        while self._is_needed:
+            begun = monotonic()
+            if self._try_once():
+                break
+            is_busy = monotonic() - begun >= ATTEMPT_S and self._link.cut_by is None
+            self._over.wait(BUSY_PAUSE_S if is_busy else pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
         self._reactor.call_soon(self._on_stopped)
 
