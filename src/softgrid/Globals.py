@@ -26,6 +26,9 @@ making the Orchestrator. Each rule::
                                                     from the orchestrator's, where it is there as source
     executor_maximum_shared_memory                  bytes in which an executor passes large values on without a copy;
                                                     None: a quarter of the machine's memory, 0: none, they are streamed
+    link_maximum_unacknowledged                     bytes that a link to another machine keeps until the other end has
+                                                    said that they came, to send them again after a cut; when they are
+                                                    that many, senders wait. None: any number, 0: a cut is the end
 
 >>> from softgrid import Globals
 >>> Globals.RULES['machine_maximum_number_of_managers']

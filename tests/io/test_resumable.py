@@ -114,8 +114,8 @@ def test_what_is_sent_arrives_and_receipts_empty_what_is_kept() -> None:
 
 def test_a_receipt_goes_along_with_what_is_sent() -> None:
     with a_pair() as pair:
-        pair.client.link.send(b"question")
-        pair.until(lambda: pair.server.received)
+        pair.client.link.send(bytes(10_000))
+        pair.until(lambda: len(pair.server.received) == 10_000)
         pair.server.stream._receipt_due.cancel()  # type: ignore[union-attr]
         pair.server.link.send(b"answer")
         pair.until(lambda: pair.client.received)
@@ -231,6 +231,8 @@ def test_with_a_limit_of_nothing_a_cut_is_the_end() -> None:
     with a_pair(limit=0) as pair:
         pair.client.link.send(bytes(500_000))
         pair.until(lambda: len(pair.server.received) == 500_000)
+        pair.server.link.send(b"thanks")  # and a receipt goes along
+        pair.until(lambda: pair.client.received == b"thanks")
         assert pair.client.stream.replay.sent == 0
         pair.cut()
         assert pair.server.closings == pair.client.closings == ["its connection is gone"]

@@ -88,7 +88,7 @@ def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket
 
 def _parameters(spec: dict[str, Any]) -> dict[str, Any]:
     """Give the parameters of the executor; its own rules are laid over those of the grid."""
-    kwargs = dict(spec["kwargs"])
+    kwargs = {"heartbeatTolerance": spec["tolerance_s"], **spec["kwargs"]}
     return {**kwargs, "rules": {**spec["rules"], **(kwargs.get("rules") or {})}}
 
 

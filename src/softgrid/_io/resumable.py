@@ -26,6 +26,8 @@ from softgrid._wire.replay import TELL_AFTER_BYTES, Received, Replay
 from softgrid._wire.segments import ACK, DATA, END, MAX_SEGMENT, SEGMENT, Segments
 
 TELL_AFTER_S = 0.2
+PIGGYBACK_FROM = 4096
+"""A receipt for less is not worth its reading; it goes when it is due."""
 LAST_READ_S = 0.5
 """When writing fails, reading mostly says why, after what the other end had still sent; but not always."""
 RAW_SIZE = 128 * 1024
@@ -58,6 +60,7 @@ class ResumableStream:
         self._reads = self._writes = self._is_watched = False
         self._owes_receipt = self._is_broken = self._has_room_again = False
         self._may_hold = True
+        self._mask = True, False
         self._receipt_due: Timer | None = None
         self._caught_up: Waiter | None = None
         self._silence_s: float | None = None
@@ -126,22 +129,23 @@ class ResumableStream:
         return len(data)
 
     def _room(self) -> int:
-        room = self.replay.room
-        return MAX_SEGMENT if room is None or self.replay.limit == 0 else min(room, MAX_SEGMENT)
+        limit = self.replay.limit
+        room = limit - self.replay.sent + self.replay.acknowledged if limit else MAX_SEGMENT
+        return MAX_SEGMENT if room > MAX_SEGMENT else max(room, 0)
 
     def _send_segment(self, connection: TlsStream, data: bytes | memoryview) -> None:
         """Send a segment, with the receipt that is owed; raises BlockingIOError, and then nothing of it was sent."""
         header = SEGMENT.pack(DATA, len(data))
         owed = self.received.owed(self._kept)
-        if owed:
+        if owed >= PIGGYBACK_FROM:
             header = SEGMENT.pack(ACK, self.received.count - self._kept) + header
         try:
-            connection.sendmsg((header + data,) if len(data) < JOIN_BELOW else (header, data))
+            connection.sendmsg((b"".join((header, data)),) if len(data) < JOIN_BELOW else (header, data))
         except BlockingIOError:
             raise
         except OSError:
             self._break(connection)  # it was kept, or is about to be, and goes over the next connection
-        if owed:
+        if owed >= PIGGYBACK_FROM:
             self.received.tell(self._kept)
             self._owes_receipt = False
 
@@ -196,7 +200,7 @@ class ResumableStream:
     def _understand(self, view: memoryview, size: int) -> int:
         size = self._segments.strip(view, size, self.received)
         count, self._segments.acknowledged = self._segments.acknowledged, None
-        if count is not None:
+        if count is not None and self.replay.limit != 0:
             had_room = self._room() > 0
             self.replay.on_acknowledged(count)
             self.waits_since = self.heard_at
@@ -268,10 +272,15 @@ class ResumableStream:
 
     def _see_to_mask(self) -> None:
         connection = self._connection
-        if connection is not None and self._is_watched:
-            writes = connection.is_behind or self._again or self._owes_receipt or (self._writes and self._room())
-            is_stuffed = self.replay.limit is not None and self._kept > max(self.replay.limit, TELL_AFTER_BYTES)
-            self._reactor.set_mask(connection.fileno(), read=not is_stuffed, write=bool(writes) and not self._is_broken)
+        if connection is None or not self._is_watched:
+            return
+        writes = connection.is_behind or self._again or self._owes_receipt or (self._writes and self._room())
+        limit = self.replay.limit
+        reads = not self._kept or limit is None or self._kept <= max(limit, TELL_AFTER_BYTES)
+        mask = reads, bool(writes) and not self._is_broken
+        if mask != self._mask:
+            self._mask = mask
+            self._reactor.set_mask(connection.fileno(), read=mask[0], write=mask[1])
 
     def _on_ready(self, mask: int) -> None:
         if mask & WRITE:
@@ -405,6 +414,7 @@ class ResumableStream:
             self._widen(connection)
             if self._silence_s is not None:
                 tune(connection.sock, self._silence_s)
+            self._mask = True, False
             if self._is_watched:
                 self._reactor.watch(connection.fileno(), self._on_ready)
             self._owes_receipt = False
@@ -431,11 +441,14 @@ class ResumableStream:
             self._caught_up = None
 
 
-def _joined(pieces: Sequence[Any], room: int) -> bytes:
-    """Give the first *room* bytes of *pieces*, as bytes that stay what they are."""
+def _joined(pieces: Sequence[Any], room: int) -> bytes | memoryview:
+    """Give the first *room* bytes of *pieces*, copied unless nobody can change them."""
     first = pieces[0]
-    if len(pieces) == 1 and type(first) is bytes and len(first) <= room:
-        return first
+    if len(pieces) == 1 or len(first) >= room:
+        if type(first) is bytes and len(first) <= room:
+            return first
+        if isinstance(first.obj if type(first) is memoryview else first, bytes):
+            return memoryview(first)[:room]
     taken, size = [], 0
     for piece in pieces:
         taken.append(piece if size + len(piece) <= room else memoryview(piece)[: room - size])

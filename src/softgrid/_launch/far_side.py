@@ -14,21 +14,27 @@ from softgrid._io.channel import link_over
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.link import Link
 from softgrid._io.machine_id import machine_id
-from softgrid._io.reactor import Reactor
+from softgrid._io.reactor import Reactor, Timer
 from softgrid._io.shared_texts import SharedTexts
 from softgrid._launch.boot_there import READY
 from softgrid._launch.keeper import start_keeper
 from softgrid._launch.messages import MessageReader
 from softgrid._launch.relay import Relay
+from softgrid._launch.returning import Returning, widen_pipes
 from softgrid._launch.supervisor import OnClosed, RunChild, Supervisor
+from softgrid._wire.control import Message
 
 LEASE_S = 300.0
-"""An owner that is silent for this long is gone, though the connection does not say so."""
-LOOK_EVERY_S = 15.0
+"""An owner that is silent for this long is gone, though the connection does not say so; unless it has said how long."""
+LOOKS = 8
+"""So often it is looked for within its lease."""
+GRACE_S = 3.0
+"""A connection that has ended was ended by somebody: an owner that lives comes back at once, so that after this long
+without it everything is ended here. A connection that is merely silent may be so for the whole lease."""
+LATE_S = 1.0
+"""Who finds that it was itself so late, stopped or starved, has not listened, and waits a little longer."""
 READ_AHEAD = 4096
 """Little, since large messages go from the connection to an executor without passing through this process."""
-PIPE_SIZE = 1024 * 1024
-_F_SETPIPE_SZ = 1031
 
 
 def supervise_for_owner(nonce: str, run_child: RunChild) -> None:
@@ -46,25 +52,31 @@ class FarSide:
         self._nonce = nonce
         self._reactor: Reactor
         self._carrier: Carrier
+        self._lease_s = LEASE_S
+        self._cuts = 0
+        self._look: Timer
         self._supervisor = Supervisor(self._open_root, run_child, self._open_end, SharedTexts.make())
+        self._supervisor.on_begin = self._on_begin
 
     def serve(self) -> None:
         """Run until the owner is gone or says so."""
-        self._reactor.call_later(LOOK_EVERY_S, self._look_for_owner)
+        self._look_soon()
         self._supervisor.run()
 
     def _open_root(self, reactor: Reactor, reader: MessageReader, on_closed: OnClosed) -> Link:
-        about = {"python": sys.version.split()[0], "machine": machine_id()}
+        self._returning = Returning(reactor)
+        about = {
+            "python": sys.version.split()[0],
+            "machine": machine_id(),
+            "executable": sys.executable,
+            "place": self._returning.place,
+        }
         said = f"{self._nonce} {READY} {json.dumps(about)}\n"
         read_fd, write_fd = os.dup(0), os.dup(1)
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         os.dup2(2, 1)
-        with contextlib.suppress(OSError, ImportError):
-            import fcntl
-
-            for fd in (read_fd, write_fd):
-                fcntl.fcntl(fd, _F_SETPIPE_SZ, PIPE_SIZE)
+        widen_pipes(read_fd, write_fd)
         os.write(write_fd, said.encode())
         self._reactor = reactor
         self._carrier = Carrier(read_fd, write_fd, reactor, lambda reason: None, read_ahead=READ_AHEAD)
@@ -78,8 +90,48 @@ class FarSide:
         Relay(mine, self._carrier.channel(number), self._reactor)
         return Descriptors(theirs.detach())
 
-    def _look_for_owner(self) -> None:
-        """End when the owner is silent; who was itself asleep meanwhile has not listened."""
-        if monotonic() - self._carrier.heard_at > LEASE_S + LOOK_EVERY_S:
-            self._carrier.close("its owner is silent")
-        self._reactor.call_later(LOOK_EVERY_S, self._look_for_owner)
+    def _on_begin(self, message: Message) -> None:
+        """The owner says who it is, and how it will be known again."""
+        resume = message.get("resume")
+        if not isinstance(resume, dict):
+            self._carrier.hold_on(0, lambda stands: None)
+            return
+        self._lease_s = resume["tolerance_s"]
+        self._look.cancel()
+        self._look_soon()
+        self._returning.expect(self._carrier, resume["secret"])
+        self._carrier.hold_on(resume["limit"], self._on_lost)
+
+    def _on_lost(self, stands: bool) -> None:
+        if stands:  # ssh is there and has nobody to read from
+            self._carrier.close("its owner is gone")
+            return
+        self._cuts += 1
+        self._returning.let_go()
+        self._wait_for_owner(self._cuts)
+
+    def _wait_for_owner(self, cut: int) -> None:
+        grace_s = min(GRACE_S, self._lease_s)
+        due = monotonic() + grace_s
+
+        def give_up() -> None:
+            if self._cuts != cut or self._carrier.is_connected:
+                return
+            if monotonic() - due > LATE_S:
+                self._wait_for_owner(cut)
+            else:
+                self._carrier.close("its owner is gone")
+
+        self._reactor.call_later(grace_s, give_up)
+
+    def _look_soon(self) -> None:
+        look_s = self._lease_s / LOOKS
+        due = monotonic() + look_s
+
+        def look() -> None:
+            now = monotonic()
+            if now - self._carrier.heard_at > self._lease_s and now - due < LATE_S:
+                self._carrier.close("its owner is silent")
+            self._look_soon()
+
+        self._look = self._reactor.call_later(look_s, look)

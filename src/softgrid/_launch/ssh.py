@@ -24,16 +24,29 @@ from softgrid._io.lifeline import kill_group
 from softgrid._io.link import Link
 from softgrid._io.process import Process
 from softgrid._io.reactor import Reactor, Timer, Waiter
-from softgrid._launch.boot_there import NONE, PYTHON, READY, SHELL, command_there, program_there, read_greeting
+from softgrid._launch.boot_there import (
+    NONE,
+    PYTHON,
+    READY,
+    SHELL,
+    command_back,
+    command_there,
+    program_there,
+    read_greeting,
+)
 from softgrid._launch.line import OnClosed, OnEvent, OnReadable, SupervisorLine
-from softgrid._launch.messages import COOKIE, MessageReader, send_message
+from softgrid._launch.messages import COOKIE, SPARED, MessageReader, send_message
+from softgrid._launch.ssh_return import SshReturn, end_process
 from softgrid._model.addresses import MachineAddress
-from softgrid._model.errors import LaunchFailed
+from softgrid._model.errors import BadArgument, LaunchFailed
 from softgrid._wire.control import Message
 
 CONNECT_S, STEP_S, END_S = 12, 20, 2
 BEAT_S = 15.0
-"""How often the other end is told that somebody is here; it gives up after ``far_side.LEASE_S``."""
+"""How often at least the other end is told that somebody is here; it gives up after the tolerance."""
+BEATS = 6
+BACK_CONNECT_S = 3
+"""Short, since a packet that was lost during the cut is sent again only after as long again as has passed."""
 MAX_GARBAGE = 1024 * 1024
 RETRY_AFTER_S = 0.5
 STEPS = {"": "connect", SHELL: "find a Python", PYTHON: "send softgrid", READY: "fork"}
@@ -71,6 +84,10 @@ class SshOptions(NamedTuple):
 
     command: Sequence[str]
     accepts_new_hosts: bool
+    tolerance_s: float = 60.0
+    """A cut of the connection that is shorter is no end."""
+    replay_limit: int | None = 0
+    """So many bytes are kept for that; with 0, a cut is the end."""
 
 
 def ssh_command(address: MachineAddress, options: SshOptions, command: str) -> list[str]:
@@ -97,7 +114,13 @@ class SshLine(SupervisorLine):
     ) -> None:
         super().__init__()
         self._address = address
+        self._options = options
+        self._environment = {**os.environ, **_NO_QUESTIONS, COOKIE: cookie, SPARED: cookie}
         self._reactor = reactor
+        self._secret = os.urandom(32).hex()
+        self._return: SshReturn | None = None
+        self._cut = ""
+        self._ends = False
         self._nonce = os.urandom(16).hex()
         self._said = ""
         self._failure: Message | None = None
@@ -109,7 +132,7 @@ class SshLine(SupervisorLine):
         words = ssh_command(address, options, command_there(self._nonce, executable))
         mine, theirs = socket.socketpair()
         try:
-            self._process = Process(words, {**os.environ, **_NO_QUESTIONS, COOKIE: cookie}, stdio=theirs.fileno())
+            self._process = Process(words, self._environment, stdio=theirs.fileno())
         except (OSError, ValueError) as error:
             mine.close()
             raise LaunchFailed("start ssh", f"{words[0]}: {error}", is_final=True) from None
@@ -119,7 +142,8 @@ class SshLine(SupervisorLine):
         self._carrier = Carrier(fd, fd, reactor, self._on_carrier_closed)
         self._link = link_over(self._carrier.channel(0), MessageReader(self._on_message), self._on_closed)
         self._link.open()
-        send_message(self._link, {"op": "begin", "path": None, "cookie": self._nonce, "home": None, "homes": None})
+        begin: Message = {"op": "begin", "path": None, "cookie": self._nonce, "home": None, "homes": None}
+        send_message(self._link, {**begin, "resume": self._resume_by()})
         self._greeter = Link(mine, reactor, self._on_greeting, self._on_greeter_closed)
         self._greeter.open()
         self._await_word("", CONNECT_S)
@@ -143,6 +167,12 @@ class SshLine(SupervisorLine):
             token = next(self._tokens)
             self._listeners[token] = on_event
             self._asking.append(token)
+
+    def _resume_by(self) -> Message | None:
+        limit = self._options.replay_limit
+        return (
+            {"secret": self._secret, "tolerance_s": self._options.tolerance_s, "limit": limit} if limit != 0 else None
+        )
 
     # -- coming up ------------------------------------------------------------------------------------------------
 
@@ -183,6 +213,7 @@ class SshLine(SupervisorLine):
             received = self._greeter.partial
             self._greeter.close("the channels begin")
             self._carrier.begin(received)
+            self._hold_on(said)
             self._beat()
         elif word == NONE:
             self._fail(f"{self._address} has no Python 3.10 or newer; tried: {said}", is_final=True)
@@ -220,7 +251,55 @@ class SshLine(SupervisorLine):
     def _beat(self) -> None:
         if not self._carrier.closed:
             self._carrier.beat()
-            self._reactor.call_later(BEAT_S, self._beat)
+            self._reactor.call_later(min(BEAT_S, self._options.tolerance_s / BEATS), self._beat)
+
+    # -- cut and resumed ------------------------------------------------------------------------------------------
+
+    def _hold_on(self, said: str) -> None:
+        """The supervisor there has said where it can be found again."""
+        try:
+            about = json.loads(said)
+            command_back(self._nonce, about["place"], about["executable"])
+        except (ValueError, KeyError, TypeError, AttributeError, BadArgument):
+            self._carrier.hold_on(0, lambda stands: None)
+            return
+        options = self._options._replace(command=[*self._options.command, "-o", f"ConnectTimeout={BACK_CONNECT_S}"])
+
+        def start(nonce: str, stdio: int) -> Process:
+            command = command_back(nonce, about["place"], about["executable"])
+            return Process(ssh_command(self._address, options, command), self._environment, stdio=stdio)
+
+        self._return = SshReturn(
+            self._carrier,
+            self._reactor,
+            start,
+            self._secret,
+            options.tolerance_s,
+            self._on_back,
+            self._on_gone,
+        )
+        self._carrier.hold_on(options.replay_limit, self._on_lost)
+
+    def _on_lost(self, stands: bool) -> None:
+        self._cut = self._process.last_words()[0]
+        assert self._return is not None
+        if self._ends:
+            self._carrier.close("the grid was left")
+        else:
+            self._return.on_lost()
+
+    def _on_back(self, process: Process) -> None:
+        former, self._process, self._cut = self._process, process, ""
+        end_process(former, self._reactor)
+
+    def _on_gone(self, reason: str) -> None:
+        self._cut = f"{self._cut or 'is silent'}, and {reason}"
+        self._carrier.close(reason)
+
+    def say_end(self) -> None:
+        """Ask the supervisor to end everything it started and itself; only for who started it."""
+        self._ends = True
+        super().say_end()
 
     # -- going ----------------------------------------------------------------------------------------------------
 
@@ -250,11 +329,14 @@ class SshLine(SupervisorLine):
 
     def _on_carrier_closed(self, reason: str) -> None:
         kill_group(self._process.pid)
+        if self._return is not None:
+            self._return.end()
 
     def _last_words(self) -> Message:
         if self._failure is not None:
             return self._failure
         cause, tail = self._process.last_words()
+        cause = self._cut or cause
         return {"op": "orphaned", "cause": f"the connection to {self._address} is gone: ssh {cause}", "tail": tail}
 
     def await_end(self, timeout: float) -> None:
@@ -278,3 +360,5 @@ class SshLine(SupervisorLine):
         """In a forked process: let go of the parent's line."""
         self._carrier.abandon()
         self._greeter.abandon()
+        if self._return is not None:
+            self._return.abandon()

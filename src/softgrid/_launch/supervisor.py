@@ -34,12 +34,14 @@ from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
 from softgrid._io.shared_texts import SharedTexts
 from softgrid._launch.homes import Homes, machine_home
-from softgrid._launch.messages import COOKIE, MessageReader, send_message
+from softgrid._launch.messages import COOKIE, SPARED, MessageReader, send_message
 from softgrid._wire.control import Message
 from softgrid._wire.values import load_pickler
 
 TAIL_LINES = 20
 OUTPUT_CHUNK = 65536
+SPARED_TURNS = 40
+"""So many looks, of 10 ms each, an ssh client has to tell the other machine that its owner is gone, and to end."""
 LOAD_AFTER_S = 0.02
 """What the first executor can do without is loaded when it is forked: it would delay it."""
 
@@ -92,6 +94,7 @@ class Supervisor:
         self._births = 0
         self._has_pickler = False
         self._ends = self._is_starter_leaving = False
+        self.on_begin: Callable[[Message], None] = lambda message: None
         self._root = open_root(self._reactor, self._reader, self._on_link_closed)
         self._signals = self._watch_signals()
 
@@ -144,6 +147,7 @@ class Supervisor:
     def _begin(self, message: Message) -> None:
         if message["path"] is not None:
             sys.path[:] = message["path"]
+        self.on_begin(message)
         self._cookie = message["cookie"]
         home = message["home"] or machine_home(self._cookie)
         self._homes, self._starter_home = Homes(message["homes"] or os.path.join(home, "below")), home
@@ -331,10 +335,11 @@ class Supervisor:
         for pid in self._children:
             kill_group(pid)
         own = os.getpid()
-        for _ in range(20):
+        spared = set(processes_with(SPARED, self._cookie)) if self._cookie else set()
+        for turn in range(SPARED_TURNS + 20):
             leftovers = {pid for pid in processes_with(COOKIE, self._cookie) if pid != own} if self._cookie else set()
             leftovers |= children_of(own)
-            for pid in leftovers:
+            for pid in leftovers - spared if turn < SPARED_TURNS else leftovers:
                 kill_group(pid)
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:

@@ -238,6 +238,7 @@ class Launching:
             "bind_host": self._bind_host if is_here else LOOPBACK,
             "passes_descriptors": is_here,
             "rules": self._rules().as_dict(),
+            "tolerance_s": self._machines.tolerance_s,
         }
         link = line.fork(
             spec,
@@ -247,6 +248,10 @@ class Launching:
         )
         spawn.link = link
         self._membership.expect(link, lambda error, name: self._on_joined(spawn, error, name))
+
+    def tolerate(self, silence_s: float) -> None:
+        """Take a machine for gone that is out of reach for that long; executors that are launched do the same."""
+        self._machines.tolerance_s = silence_s
 
     def start_supervisor(self) -> None:
         """Have the supervisor of this machine warm before the first launch asks for it."""

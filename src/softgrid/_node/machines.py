@@ -27,6 +27,8 @@ class Machines:
         self._home = home
         self._local: dict[str | None, LocalLine] = {None: line} if line else {}
         self._others: dict[Hashable, SupervisorLine] = {}
+        self.tolerance_s = 60.0
+        """A cut of the connection to another machine that is shorter is no end."""
 
     def line_to(self, item: Message) -> tuple[str, SupervisorLine]:
         """Give the address that executors of the machine have in their names, and the line to its supervisor.
@@ -55,7 +57,10 @@ class Machines:
             rules = self._rules().for_machine(self._address)
             command = rules["ssh_command"]
             options = SshOptions(
-                shlex.split(command) if isinstance(command, str) else command, rules["ssh_accept_new_hosts"]
+                shlex.split(command) if isinstance(command, str) else command,
+                rules["ssh_accept_new_hosts"],
+                self.tolerance_s,
+                rules["link_maximum_unacknowledged"],
             )
             cookie = next((line.cookie for line in self._local.values() if line.cookie), os.environ.get(COOKIE, ""))
             line = self._others[address, executable] = SshLine(address, executable, options, self._reactor, cookie)

@@ -166,6 +166,7 @@ class Node:
             spec.home,
             line,
         )
+        self.launching.tolerate(spec.tolerance_s)
         self._relaunching = self._relaunch_what_is_lost() if spec.role == "orchestrator" else None
         self.modules = Modules(self.tree, self.control, self.reactor, self._on_bug)
         self.functions = FunctionTable(

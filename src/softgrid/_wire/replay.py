@@ -22,7 +22,7 @@ class Replay:
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
         self.acknowledged = self.sent = 0
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[bytes | memoryview] = deque()
         self._start = 0  # number of the first byte of the first piece, which may be acknowledged in part
 
     def __repr__(self) -> str:
@@ -38,8 +38,8 @@ class Replay:
         """How many bytes more may be sent before something must be acknowledged; None when there is no limit."""
         return None if self.limit is None else max(0, self.limit - self.unacknowledged)
 
-    def keep(self, piece: bytes) -> None:
-        """*piece* is being sent."""
+    def keep(self, piece: bytes | memoryview) -> None:
+        """*piece*, which nobody changes any more, is being sent."""
         self._pieces.append(piece)
         self.sent += len(piece)
 
