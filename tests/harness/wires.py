@@ -89,8 +89,13 @@ class Proxy:
             except OSError:
                 near.close()
                 continue
-            self.connections += 1
-            self._pairs.append((near, far))
+            with self._lock:
+                if self._is_closed:
+                    near.close()
+                    far.close()
+                    return
+                self.connections += 1
+                self._pairs.append((near, far))
             for source, target in ((near, far), (far, near)):
                 threading.Thread(target=self._pass, args=(source, target), daemon=True).start()
 
@@ -123,7 +128,8 @@ class Proxy:
 
     def reset(self) -> None:
         """Break all connections; what was on its way is lost."""
-        pairs, self._pairs = self._pairs, []
+        with self._lock:
+            pairs, self._pairs = self._pairs, []
         for pair in pairs:
             for each in pair:
                 with contextlib.suppress(OSError):
