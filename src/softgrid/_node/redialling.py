@@ -47,15 +47,17 @@ class Redialling:
         self._way = way
         self._is_dialling = False
         self._refused_since: float | None = None
-        self._over = threading.Event()
+        self._hurry = threading.Event()
         link.redial = self.begin
-        link.stream.on_over = self._over.set
+        link.stream.on_over = self._hurry.set
 
     def begin(self) -> None:
         """Dial until there is a new connection, or no need for one; for callbacks."""
         if not self._is_dialling and self._is_needed:
             self._is_dialling = True
             threading.Thread(target=self._run, name="softgrid-redialling", daemon=True).start()
+        elif self._link.cut_by is not None:  # it was only doubted before
+            self._hurry.set()
 
     def _run(self) -> None:
         pause = PAUSE_S
@@ -64,8 +66,10 @@ class Redialling:
             begun = monotonic()
             if self._try_once():
                 break
-            is_busy = monotonic() - begun >= ATTEMPT_S and self._link.cut_by is None
-            self._over.wait(BUSY_PAUSE_S if is_busy else pause)
+            is_busy = monotonic() - begun >= ATTEMPT_S
+            self._hurry.clear()
+            if self._is_needed:
+                self._hurry.wait(BUSY_PAUSE_S if is_busy and self._link.cut_by is None else pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
         self._reactor.call_soon(self._on_stopped)
 
