@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor
 from softgrid._io.resumable import ResumableStream
 from softgrid._io.resumable_link import ResumableLink
+from softgrid._io.tcp_info import silence_of
 from softgrid._model.errors import Undecodable
 
 LIMIT = 1 << 20
@@ -272,6 +274,22 @@ def test_a_receipt_that_is_overdue_is_reason_to_dial_anew() -> None:
         pair.resume()
         pair.until(lambda: pair.server.received == b"is anybody there?")
         assert not pair.client.link.is_quiet
+
+
+def test_the_machine_answers_for_a_busy_process_and_not_during_a_cut() -> None:
+    with a_pair() as pair:
+        process_s, machine_s = pair.server.link.heard()
+        turn_until(pair.reactor, lambda: monotonic() > machine_s + 0.1)
+        pair.server.link.send(b"which its kernel takes and nobody reads")
+        acknowledged_s = monotonic() - 0.05
+        if silence_of(pair.wire.server.sock) is not None:
+            turn_until(pair.reactor, lambda: pair.server.link.heard()[1] > acknowledged_s)
+        assert pair.server.link.heard()[0] == process_s
+        pair.cut()
+        assert pair.server.link.heard() == (process_s, process_s)
+        pair.resume()
+        heard_s = pair.server.link.heard()
+        assert process_s < heard_s[0] <= heard_s[1]
 
 
 def test_ends_that_do_not_fit_together_are_not_joined() -> None:

@@ -189,12 +189,19 @@ def test_packets_that_are_dropped_for_a_while_are_no_loss(
     assert grid.O.workers == [worker]
 
 
+@pytest.mark.parametrize("connection", ["the first", "the second"])
 def test_a_cut_longer_than_the_tolerance_fences_both_ends(
-    namespace: Namespace, hosts: SshHosts, make_grid: MakeGrid
+    namespace: Namespace, hosts: SshHosts, make_grid: MakeGrid, connection: str
 ) -> None:
+    """The far end asks its kernel about the connection that there is, also when that is not the one it began with."""
     far = hosts.make("far", namespace=namespace)
     grid: Grid = make_grid(workers=0, rules=hosts.rules, heartbeatTolerance=4)
     (worker,) = launch(grid, "Worker", "far")
+    if connection == "the second":
+        first = ssh_client()
+        os.kill(first, signal.SIGKILL)
+        assert grid.one(os.getpid, to=worker) == pid_in(worker)
+        assert ssh_client() != first
     batch: list[Any] = []
     call = threading.Thread(target=lambda: batch.extend(grid.call("lambda: __import__('time').sleep(600)", to=worker)))
     call.start()
