@@ -242,7 +242,7 @@ def test_a_connection_that_is_open_already_is_used(hosts: SshHosts, make_grid: M
     master = subprocess.Popen([*hosts.rules["ssh_command"], "-M", "-N", "far"], stdin=subprocess.DEVNULL)
     try:
         wait_until(shared.exists, what="the user's connection is open")
-        grid = make_grid(workers=0, rules=hosts.rules)
+        grid = make_grid(workers=0, rules={**hosts.rules, **UNRESUMED})
         (worker,) = launch(grid, "Worker", "far")
         assert grid.one(os.getpid, to=worker) == pid_in(worker)
         assert len(far.sessions()) == 1
