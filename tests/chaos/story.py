@@ -23,6 +23,7 @@ from tests.chaos.ledger import Ledger, run_task
 from softgrid import Orchestrator
 
 PASSWORD = "the password of the router in the story"
+# The router listens far from where executors do by default: the guest must not knock at the door of another test.
 LAUNCH_S, CALL_S, GUEST_S = 10.0, 4.0, 8.0
 QUIET = {"logToStdout": False}
 NO_LIMIT = {f"machine_maximum_number_of_{role}": None for role in ("routers", "managers", "workers")}
@@ -74,7 +75,7 @@ class Story:
     def tell(self) -> None:
         """Tell the whole story."""
         O = self.O  # noqa: E741
-        self.launch("Router", None, password=PASSWORD)
+        self.launch("Router", None, password=PASSWORD, port=20_000 + os.getpid() % 20_000)
         upgrid = O.routers[0] if O.routers else None
         self.launch("Manager", upgrid)
         self.launch("Worker", O.managers[0] if O.managers else upgrid, count=3)

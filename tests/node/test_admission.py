@@ -53,6 +53,7 @@ class Host:
         self.switch.deliver[Kind.CONTROL] = self.control.on_control
         self.said: list[tuple[str, str]] = []
         self.places: list[tuple[Any, ...]] = []
+        self.arrivals: list[tuple[str, str, int]] = []
         self.machines: list[str] = []
         self.full: Refused | None = None
         self.rules = Rules(rules)
@@ -94,6 +95,9 @@ class Host:
 
     def settle(self, ticket: int, machine: str) -> None:
         self.machines.append(machine)
+
+    def arrived(self, address: str, role: str, upgrid: int) -> None:
+        self.arrivals.append((address, role, upgrid))
 
     def give_back(self, ticket: int) -> None:
         self.places.remove(next(place for place in self.places if id(place) == ticket))
@@ -279,6 +283,7 @@ def test_a_place_is_kept_until_the_one_who_was_let_in_is_announced() -> None:
     member = host.tree.join(STRANGER, (TOP, R), link, cores=4, now_utc=0.0)
     host.membership.on_member(member)  # type: ignore[arg-type]
     assert host.places == []
+    assert host.arrivals == [], "it was not launched"
     assert host.reactor.timers == []
 
 
@@ -296,6 +301,7 @@ def test_places_of_others_are_left_alone() -> None:
     asks(host)
     host.membership.on_member(host.tree.find(A1))  # type: ignore[arg-type]
     assert len(host.places) == 1
+    assert [role for _, role, _ in host.arrivals] == ["worker"]
 
 
 def test_who_comes_says_which_machine_it_is_on() -> None:

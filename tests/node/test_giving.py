@@ -170,7 +170,7 @@ def test_what_an_heir_does_not_take_is_said_and_that_it_died_is_not() -> None:
     assert text.startswith(f"{HEIR} lacks 2 of the things that {A1} kept: ")
     giver.expected.add((HEIR, A))
     giver.heir_gets(HEIR, A1)
-    giver.transfers.inflight.lose({node_id(A1)}, lambda name, who: PeerLost("killed"))
+    giver.transfers.inflight.lose({node_id(A1)}, lambda name, who, call: PeerLost("killed"))
     assert len(giver.said) == 1
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.harness.sockets import PATIENCE_S, a_reactor
 from tests.harness.tls import an_identity
+from tests.system.watching import wait_until
 
 from softgrid._io.ports import reserve_port
 from softgrid._io.tls import TlsStream
@@ -70,6 +71,7 @@ def test_whoever_knows_the_password_gets_a_private_connection(host: Host) -> Non
 def test_a_wrong_password_is_said_to_be_wrong_and_not_tried_again(host: Host) -> None:
     with pytest.raises(HandshakeFailed, match=r"^wrong password$"):
         knock(HOST, host.port, "wrong", soon())
+    wait_until(lambda: host.refused)
     assert host.refused == ["wrong password"]
     assert host.guests == []
 

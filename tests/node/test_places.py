@@ -125,3 +125,24 @@ def test_different_machines_have_places_each() -> None:
     granting = Granting(1)
     for address in ("far", "other"):
         granting.settle(granting.take(address), address)
+
+
+def test_who_has_come_needs_no_place_any_more() -> None:
+    granting = Granting(limit=2)
+    far, alias = granting.take("far"), granting.take("alias")
+    granting.settle(far, "m")
+    granting.holds("far", 1)
+    granting.places.arrived("far", "worker", UPGRID)
+    granting.settle(alias, "m")
+    granting.places.give_back(far)
+    with pytest.raises(Refused):
+        granting.take("far")
+
+
+@pytest.mark.parametrize("other", [("near", "worker", UPGRID), ("far", "manager", UPGRID), ("far", "worker", 78)])
+def test_who_came_by_another_launch_leaves_the_place_alone(other: tuple[str, Any, int]) -> None:
+    granting = Granting(limit=1)
+    granting.take("far")
+    granting.places.arrived(*other)
+    with pytest.raises(Refused):
+        granting.take("far")

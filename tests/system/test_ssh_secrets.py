@@ -16,7 +16,7 @@ from tests.system.grids import Grid, MakeGrid
 from tests.system.ssh_hosts import SshHosts
 from tests.system.watching import COOKIE, is_alive, pid_in, wait_until
 
-from softgrid import Worker
+from softgrid import Globals, Worker
 from softgrid._io import certificate
 
 pytestmark = pytest.mark.system
@@ -67,6 +67,12 @@ def watch() -> Iterator[Watch]:
 
 
 @pytest.fixture
+def first_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no logger in this process yet: the first one decides where everything is written."""
+    monkeypatch.setattr(Globals.Logger, "_SingleLogger__thisInstance", None)
+
+
+@pytest.fixture
 def private_keys(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The keys of certificates that are made in this process."""
     made: list[bytes] = []
@@ -85,6 +91,7 @@ def test_no_secret_is_on_a_command_line_in_an_environment_on_a_disk_or_in_what_i
     make_grid: MakeGrid,
     watch: Watch,
     private_keys: list[bytes],
+    first_logger: None,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:

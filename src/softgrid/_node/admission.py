@@ -134,7 +134,10 @@ class Admission:
         return rules.as_dict() if rules[TRUST_RULE] else rules.updated({"fetch_modules": False}).as_dict()
 
     def _on_member(self, member: Member[Link]) -> None:
-        self._give_back(member.node_id)
+        if member.node_id in self._places:
+            self._give_back(member.node_id)
+        else:
+            self._grid_places.arrived(member.parsed.address, member.role, node_id(member.upgrid))
 
     def _give_back(self, who: NodeId) -> None:
         place = self._places.pop(who, None)

@@ -76,6 +76,13 @@ class Places:
             self.give_back(ticket)
             self._taken[ticket] = self._reserve(place, self.census())
 
+    def arrived(self, address: str, role: Role, upgrid: int) -> None:
+        """An executor that was launched has come, and counts itself from now on: no place is kept for it any more."""
+        for ticket, place in self._taken.items():
+            if (place.address, place.role, place.performer) == (address, role, upgrid):
+                self.give_back(ticket)
+                return
+
     def give_back(self, ticket: int) -> None:
         """Give back a place; one that was given back already is no harm."""
         place = self._taken.pop(ticket, None)
