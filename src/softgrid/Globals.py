@@ -41,6 +41,9 @@ making the Orchestrator. Each rule::
     log_maximum_waiting_bytes                       log records that wait to be written; then the oldest are dropped and
                                                     counted. What becomes of whoever meets another of these limits is
                                                     said in the guide to failures
+    link_maximum_unacknowledged                     bytes that a link to another machine keeps until the other end has
+                                                    said that they came, to send them again after a cut; when they are
+                                                    that many, senders wait. None: any number, 0: a cut is the end
 
 >>> from softgrid import Globals
 >>> Globals.RULES['machine_maximum_number_of_managers']

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from softgrid._io import lifeline
-from softgrid._io.lifeline import children_of, kill_group, processes_with
+from softgrid._io.lifeline import children_of, environment_of, kill_group, processes_with
 
 NOBODY = 2**22 + 1  # beyond the largest process id of Linux
 
@@ -26,6 +26,12 @@ def _own_environment() -> dict[str, str]:
     with open("/proc/self/environ", "rb") as file:
         entries = [entry.partition(b"=") for entry in file.read().split(b"\0") if b"=" in entry]
     return {name.decode(): value.decode(errors="replace") for name, _, value in entries}
+
+
+def test_what_a_process_was_started_with_is_known_as_long_as_there_is_one() -> None:
+    for name, value in _own_environment().items():
+        assert os.fsencode(environment_of(os.getpid())[name]).decode(errors="replace") == value
+    assert environment_of(NOBODY) == {}
 
 
 def test_a_process_is_found_by_what_its_environment_held_at_its_start() -> None:

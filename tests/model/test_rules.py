@@ -29,6 +29,7 @@ def test_every_default_obeys_its_own_rule(key: str) -> None:
 
 
 BOUNDS = [key for kind in ("execution", "transfer", "request", "log") for key in of_kind(f"{kind}_maximum_")]
+BYTES = ("executor_maximum_shared_memory", "link_maximum_unacknowledged", "relaunch_maximum_remembered")
 
 GOOD: list[tuple[str, Any]] = [
     *((key, value) for key in of_kind("_allow_") for value in (True, False)),
@@ -39,8 +40,7 @@ GOOD: list[tuple[str, Any]] = [
     *((key, value) for key in of_kind("_kwargs") for value in ({}, {"logToFile": True})),
     ("overload_machine_rules", {"10.0.0.7": {WORKERS: 2}}),
     ("transport_implementation", "softgrid"),
-    *((key, value) for key in ("executor_maximum_shared_memory", *BOUNDS) for value in (None, 0, 1 << 30)),
-    *(("relaunch_maximum_remembered", value) for value in (None, 0, 1 << 30)),
+    *((key, value) for key in (*BYTES, *BOUNDS) for value in (None, 0, 1 << 30)),
     *(("transfer_compression_level", value) for value in (0, 1, 9)),
     *(("ssh_command", value) for value in ("ssh", "ssh -F 'my config'", ["ssh", "-v"])),
     *((key, value) for key in ("ssh_accept_new_hosts", "fetch_modules") for value in (True, False)),
@@ -66,8 +66,7 @@ BAD: list[tuple[str, Any]] = [
     *((key, value) for key in of_kind("_kwargs") for value in (None, [], "x", [("a", 1)])),
     ("overload_machine_rules", None),
     ("transport_implementation", None),
-    *((key, value) for key in ("executor_maximum_shared_memory", *BOUNDS) for value in (-1, 0.5, "1 GB", True)),
-    *(("relaunch_maximum_remembered", value) for value in (-1, 0.5, "1 GB", True)),
+    *((key, value) for key in (*BYTES, *BOUNDS) for value in (-1, 0.5, "1 GB", True)),
     *(("transfer_compression_level", value) for value in (-1, 10, None, True, 1.0)),
     *(("ssh_command", value) for value in (None, "", " ", [], ["ssh", 1], 5, "ssh 'no end")),
     *((key, value) for key in ("ssh_accept_new_hosts", "fetch_modules") for value in (None, 0, "yes")),

@@ -171,6 +171,15 @@ class Namespaces:
         """Pull the cable: neither end is told."""
         self._ip("-n", self.names[0], "link", "set", self.ends[0], "down")
 
+    def drop(self, chain: str = "input") -> None:
+        """Swallow all that comes into (or goes out of) the second; neither end is told."""
+        rules = f"table inet dark {{\nchain {chain} {{\ntype filter hook {chain} priority 0; policy drop;\n}}\n}}\n"
+        subprocess.run([*self.inside(1), "nft", rules], check=True, capture_output=True)
+
+    def heal(self) -> None:
+        """Swallow nothing any more."""
+        subprocess.run([*self.inside(1), "nft", "delete table inet dark"], check=True, capture_output=True)
+
 
 @contextlib.contextmanager
 def namespaces(mark: str) -> Iterator[Namespaces | None]:

@@ -1,4 +1,7 @@
-"""ssh without a terminal kills nothing at the other end: softgrid does, whatever ended the connection."""
+"""ssh without a terminal kills nothing at the other end: softgrid does, whatever ended the connection.
+
+How a cut is told from an end, and what becomes of it, is tested in ``test_ssh_cuts``.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ pytestmark = pytest.mark.system
 
 GONE_S = 5.0
 ONCE = {"relaunch": False}
+UNRESUMED = {"link_maximum_unacknowledged": 0}
+"""With this rule the end of a connection is the end, whoever ended it."""
 
 
 def launch(grid: Grid, role: str, address: Any, **kwargs: Any) -> list[str]:
@@ -59,7 +64,7 @@ ENDS: dict[str, Callable[[SshHost, str], int]] = {
 @pytest.mark.parametrize("which", ENDS)
 def test_whatever_ends_the_connection_ends_everything_there(hosts: SshHosts, make_grid: MakeGrid, which: str) -> None:
     far = hosts.make("far")
-    grid = make_grid(rules=hosts.rules)
+    grid = make_grid(rules={**hosts.rules, **({} if which == "the supervisor there" else UNRESUMED)})
     manager, worker = launch(grid, "Manager", "far") + launch(grid, "Worker", "far")
     launch(grid, "Worker", ["far"] * 2, upgridUniqueName=manager)
     source = "\n".join(_source_of_is_deaf())
@@ -86,7 +91,7 @@ def _shown(pid: int) -> str:
 
 def test_a_call_that_ran_when_the_connection_broke_says_so(hosts: SshHosts, make_grid: MakeGrid) -> None:
     hosts.make("far")
-    grid = make_grid(rules=hosts.rules)
+    grid = make_grid(rules={**hosts.rules, **UNRESUMED})
     (worker,) = launch(grid, "Worker", "far")
     client = ssh_client()
     pids = grid.O.get_transfer_template("lambda: __import__('time').sleep(600)")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.system.grids import Grid, MakeGrid
 from tests.system.ssh_hosts import Namespace, SshHost, SshHosts, can_connect
+from tests.system.test_ssh_ends import UNRESUMED
 from tests.system.watching import children_of, pid_in, shown, wait_until
 
 from softgrid._model.names import parse_name
@@ -173,7 +174,7 @@ def test_a_jump_host_of_the_users_configuration(
     hosts.add_options("beyond", f"HostName {inner.address}\nPort {inner.port}\nHostKeyAlias inner\nProxyJump gate")
     assert not can_connect([], inner.address, inner.port)
     assert gate.reaches(inner)
-    grid = make_grid(workers=0, rules=hosts.rules)
+    grid = make_grid(workers=0, rules={**hosts.rules, **UNRESUMED})
     (manager,) = launch(grid, "Manager", "beyond")
     workers = launch(grid, "Worker", ["beyond"] * 2, upgridUniqueName=manager)
     assert {home_of(grid, name) for name in workers} == {str(inner.home)}
@@ -208,7 +209,7 @@ def test_a_router_on_a_gateway_uses_the_keys_and_the_configuration_of_the_gatewa
     try:
         inner = [keys_of_gate.make(f"inner{index}", namespace=make_network(between)) for index in range(2)]
         assert not any(can_connect([], host.address, host.port) for host in inner)
-        rules = {**hosts.rules, "overload_machine_rules": {"gate": keys_of_gate.rules}}
+        rules = {**hosts.rules, **UNRESUMED, "overload_machine_rules": {"gate": keys_of_gate.rules}}
         grid = make_grid(workers=0, rules=rules)
         (router,) = launch(grid, "Router", "gate")
         managers = launch(grid, "Manager", ["inner0", "inner1"], upgridUniqueName=router)
@@ -241,7 +242,7 @@ def test_a_connection_that_is_open_already_is_used(hosts: SshHosts, make_grid: M
     master = subprocess.Popen([*hosts.rules["ssh_command"], "-M", "-N", "far"], stdin=subprocess.DEVNULL)
     try:
         wait_until(shared.exists, what="the user's connection is open")
-        grid = make_grid(workers=0, rules=hosts.rules)
+        grid = make_grid(workers=0, rules={**hosts.rules, **UNRESUMED})
         (worker,) = launch(grid, "Worker", "far")
         assert grid.one(os.getpid, to=worker) == pid_in(worker)
         assert len(far.sessions()) == 1

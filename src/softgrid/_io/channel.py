@@ -199,6 +199,13 @@ def link_over(channel: Channel, on_readable: Callable[[Link], None], on_closed: 
     return Link(stands_in, stands_in, on_readable, on_closed)
 
 
+def is_broken(fd: int) -> bool:
+    """Whether nobody can read any more what is written to a pipe."""
+    poller = select.poll()
+    poller.register(fd, 0)
+    return bool(poller.poll(0))
+
+
 def takes_more(fd: int) -> bool:
     """Whether a socket has room."""
     poller = select.poll()

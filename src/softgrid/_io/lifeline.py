@@ -74,6 +74,15 @@ def processes_with(variable: str, value: str) -> Iterator[int]:
                 yield int(entry)
 
 
+def environment_of(pid: int) -> dict[str, str]:
+    """Give what a process of this user was started with in its environment; nothing where that cannot be read."""
+    try:
+        entries = _read(f"/proc/{pid}/environ").split(b"\0")
+    except OSError:
+        return {}
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in (entry.partition(b"=") for entry in entries)}
+
+
 def kill_group(pid: int, number: int = signal.SIGKILL) -> None:
     """Signal a process and its group; harmless when they are gone."""
     for send, target in ((os.killpg, pid), (os.kill, pid)):

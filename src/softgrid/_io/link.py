@@ -287,7 +287,7 @@ class Link:
             with feeder._lock:
                 if not feeder._paused_for and not feeder._reads:
                     feeder._reads = True
-                    self._reactor.set_mask(feeder._fd, read=True, write=feeder._writes)
+                    feeder._reactor.set_mask(feeder._fd, read=True, write=feeder._writes)
 
     # -- in -------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,11 @@ in lines that begin with a nonce: whatever else start-up files print is passed o
     NONCE python TAG       a Python that is good enough waits for the program
     NONCE none TRIED       there is none
     NONCE ready JSON       the supervisor is there; from here on the connection carries channels
+
+Another connection to a supervisor that is there already runs a shorter one (``_launch.returning``):
+
+    NONCE back             the supervisor is there, and its owner may prove that it is back
+    NONCE gone             it is not
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from softgrid._launch.bundle import boot, make_bundle
+from softgrid._launch.returning import GONE, PROGRAM
 from softgrid._model.errors import BadArgument
 
 SHELL, PYTHON, NONE, READY = "shell", "python", "none", "ready"
@@ -38,6 +44,7 @@ _END = (
     'f=${f#/proc/};kill -9 "${f%%/*}" 2>/dev/null;done;:'
     "' "
 )
+_RETURN = f'exec sh -c \'echo $0 {SHELL};"$2" -I -S -c "{PROGRAM}" "$1" $0||echo $0 {GONE}\' '
 _PROGRAM = """\
 {importable}
 from softgrid._api.child import supervise_from_afar
@@ -56,6 +63,11 @@ class Greeting(NamedTuple):
 def command_there(nonce: str, executable: str | None) -> str:
     """Give the command by which a Python is found and started; raises BadArgument for one that cannot be named."""
     return _COMMAND + " ".join([nonce, *(map(_quoted, [executable] if executable else PYTHONS))])
+
+
+def command_back(nonce: str, place: str, executable: str) -> str:
+    """Give the command by which its owner comes back to a supervisor that listens at *place*; raises BadArgument."""
+    return f"{_RETURN}{nonce} {place} {_quoted(executable)}"
 
 
 def _quoted(executable: str) -> str:

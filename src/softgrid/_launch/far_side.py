@@ -12,6 +12,7 @@ from time import monotonic
 from softgrid._io.carrier import Carrier
 from softgrid._io.channel import link_over
 from softgrid._io.descriptors import Descriptors
+from softgrid._io.lifeline import environment_of
 from softgrid._io.link import Link
 from softgrid._io.machine_id import machine_id
 from softgrid._io.reactor import Reactor
@@ -22,13 +23,17 @@ from softgrid._launch.keeper import start_keeper
 from softgrid._launch.lease import Lease
 from softgrid._launch.messages import MessageReader
 from softgrid._launch.relay import Relay
+from softgrid._launch.returning import Returning, widen_pipes
 from softgrid._launch.supervisor import OnClosed, RunChild, Supervisor
 from softgrid._wire.control import Message
 
+GRACE_S = 3.0
+"""A connection that has ended was ended by somebody: an owner that lives comes back at once, so that after this long
+without it everything is ended here. A connection that is merely silent may be so for the whole lease."""
+LATE_S = 1.0
+"""Who finds that it was itself so late, stopped or starved, has not listened, and waits a little longer."""
 READ_AHEAD = 4096
 """Little, since large messages go from the connection to an executor without passing through this process."""
-PIPE_SIZE = 1024 * 1024
-_F_SETPIPE_SZ = 1031
 
 
 def supervise_for_owner(nonce: str, run_child: RunChild) -> None:
@@ -49,24 +54,27 @@ class FarSide:
         self._supervisor = Supervisor(self._open_root, run_child, self._open_end, SharedTexts.make(), self._on_begin)
         self._ends = ends_of_ssh(os.environ)
         self._lease: Lease
-        self._beat_s = 0.0
+        self._beat_s = self._tolerance_s = 0.0
+        self._cuts = 0
 
     def serve(self) -> None:
         """Run until the owner is gone or says so."""
         self._supervisor.run()
 
     def _open_root(self, reactor: Reactor, reader: MessageReader, on_closed: OnClosed) -> Link:
-        about = {"python": sys.version.split()[0], "machine": machine_id()}
+        self._returning = Returning(reactor)
+        about = {
+            "python": sys.version.split()[0],
+            "machine": machine_id(),
+            "executable": sys.executable,
+            "place": self._returning.place,
+        }
         said = f"{self._nonce} {READY} {json.dumps(about)}\n"
         read_fd, write_fd = os.dup(0), os.dup(1)
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         os.dup2(2, 1)
-        with contextlib.suppress(OSError, ImportError):
-            import fcntl
-
-            for fd in (read_fd, write_fd):
-                fcntl.fcntl(fd, _F_SETPIPE_SZ, PIPE_SIZE)
+        widen_pipes(read_fd, write_fd)
         os.write(write_fd, said.encode())
         self._reactor = reactor
         self._carrier = Carrier(read_fd, write_fd, reactor, lambda reason: None, read_ahead=READ_AHEAD)
@@ -81,9 +89,16 @@ class FarSide:
         return Descriptors(theirs.detach())
 
     def _on_begin(self, message: Message) -> None:
-        self._beat_s = message["beat_s"]
-        self._lease = Lease(message["tolerance_s"], monotonic())
+        """The owner says how often it wants signs of life, and how it will be known again."""
+        self._beat_s, self._tolerance_s = message["beat_s"], message["tolerance_s"]
+        self._lease = Lease(self._tolerance_s, monotonic())
         self._beat_later()
+        resume = message["resume"]
+        if resume is None:
+            self._carrier.hold_on(0, lambda stands: None)
+        else:
+            self._returning.expect(self._carrier, resume["secret"], self._on_back)
+            self._carrier.hold_on(resume["limit"], self._on_lost)
 
     def _beat_later(self) -> None:
         self._lease.due_in(self._beat_s, monotonic())
@@ -99,3 +114,31 @@ class FarSide:
             return
         self._carrier.beat()
         self._beat_later()
+
+    # -- cut and resumed ------------------------------------------------------------------------------------------
+
+    def _on_lost(self, stands: bool) -> None:
+        if stands:  # ssh is there and has nobody to read from
+            self._carrier.close("its owner is gone")
+            return
+        self._cuts += 1
+        self._returning.let_go()
+        self._wait_for_owner(self._cuts)
+
+    def _wait_for_owner(self, cut: int) -> None:
+        grace_s = min(GRACE_S, self._tolerance_s)
+        due = monotonic() + grace_s
+
+        def give_up() -> None:
+            if self._cuts != cut or self._carrier.is_connected:
+                return
+            if monotonic() - due > LATE_S:
+                self._wait_for_owner(cut)
+            else:
+                self._carrier.close("its owner is gone")
+
+        self._reactor.call_later(grace_s, give_up)
+
+    def _on_back(self, passer: int) -> None:
+        """The owner is back by another connection: that of sshd which has started the process *passer*."""
+        self._ends = ends_of_ssh(environment_of(passer))

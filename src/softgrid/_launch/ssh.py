@@ -30,20 +30,24 @@ from softgrid._launch.boot_there import (
     PYTHON,
     READY,
     SHELL,
+    command_back,
     command_there,
     command_to_end,
     program_there,
     read_greeting,
 )
 from softgrid._launch.line import OnClosed, OnEvent, OnReadable, SupervisorLine
-from softgrid._launch.messages import COOKIE, MessageReader, send_message
+from softgrid._launch.messages import COOKIE, SPARED, MessageReader, send_message
+from softgrid._launch.ssh_return import SshReturn, end_process
 from softgrid._model.addresses import MachineAddress
-from softgrid._model.errors import LaunchFailed
+from softgrid._model.errors import BadArgument, LaunchFailed
 from softgrid._wire.control import Message
 
 CONNECT_S, STEP_S, END_S, CLEAN_S = 12, 20, 2, 5
 SSH_PROBES = 5
 """So many questions of ssh's own without an answer end a connection, somewhat after the tolerance has."""
+BACK_CONNECT_S = 3
+"""Short, since a packet that was lost during the cut is sent again only after as long again as has passed."""
 MAX_GARBAGE = 1024 * 1024
 RETRY_AFTER_S = 0.5
 STEPS = {"": "connect", SHELL: "find a Python", PYTHON: "send softgrid", READY: "fork"}
@@ -81,6 +85,9 @@ class SshOptions(NamedTuple):
     accepts_new_hosts: bool
     beat_s: float
     tolerance_s: float
+    """A cut of the connection that is shorter is no end."""
+    replay_limit: int | None = 0
+    """So many bytes are kept for that; with 0, a cut is the end."""
 
     @property
     def patience(self) -> tuple[str, ...]:
@@ -123,7 +130,13 @@ class SshLine(SupervisorLine):
         self._on_up = on_up
         self._end = ""
         self._address = address
+        self._options = options
+        self._environment = {**os.environ, **_NO_QUESTIONS, COOKIE: cookie, SPARED: cookie}
         self._reactor = reactor
+        self._secret = os.urandom(32).hex()
+        self._return: SshReturn | None = None
+        self._cut = ""
+        self._ends = False
         self._nonce = os.urandom(16).hex()
         self._said = ""
         self._failure: Message | None = None
@@ -132,8 +145,6 @@ class SshLine(SupervisorLine):
         self._asking: list[int] = []
         self._channels = 0
         self._deadline: Timer | None = None
-        self._options = options
-        self._environment = {**os.environ, **_NO_QUESTIONS, COOKIE: cookie}
         self._cleaning: Process | None = None
         words = ssh_command(address, options, command_there(self._nonce, executable))
         mine, theirs = socket.socketpair()
@@ -148,8 +159,10 @@ class SshLine(SupervisorLine):
         self._carrier = Carrier(fd, fd, reactor, self._on_carrier_closed)
         self._link = link_over(self._carrier.channel(0), MessageReader(self._on_message), self._on_closed)
         self._link.open()
-        terms = {"beat_s": options.beat_s, "tolerance_s": options.tolerance_s}
-        begin = {"op": "begin", "path": None, "cookie": self._nonce, "home": None, "homes": None, **terms}
+        limit = options.replay_limit
+        begin: Message = {"op": "begin", "path": None, "cookie": self._nonce, "home": None, "homes": None}
+        begin |= {"beat_s": options.beat_s, "tolerance_s": options.tolerance_s}
+        begin["resume"] = {"secret": self._secret, "limit": limit} if limit != 0 else None
         send_message(self._link, begin)
         self._greeter = Link(mine, reactor, self._on_greeting, self._on_greeter_closed)
         self._greeter.open()
@@ -215,6 +228,7 @@ class SshLine(SupervisorLine):
             received = self._greeter.partial
             self._greeter.close("the channels begin")
             self._carrier.begin(received)
+            self._hold_on(said)
             self._on_up(self)
         elif word == NONE:
             self._fail(f"{self._address} has no Python 3.10 or newer; tried: {said}", is_final=True)
@@ -270,10 +284,54 @@ class SshLine(SupervisorLine):
         self._carrier.beat()
 
     def give_up(self, reason: str) -> None:
-        """It is silent for too long: end the connection."""
-        self._end = reason
+        """It is silent for too long, or does not come back: end the connection."""
+        self._end = f"ssh {self._cut}, and {reason}" if self._cut else reason
         kill_group(self._process.pid)
         self._carrier.close(reason)
+
+    # -- cut and resumed ------------------------------------------------------------------------------------------
+
+    def _hold_on(self, said: str) -> None:
+        """The supervisor there has said where it can be found again."""
+        try:
+            about = json.loads(said)
+            command_back(self._nonce, about["place"], about["executable"])
+        except (ValueError, KeyError, TypeError, AttributeError, BadArgument):
+            self._carrier.hold_on(0, lambda stands: None)
+            return
+        options = self._options._replace(command=[*self._options.command, "-o", f"ConnectTimeout={BACK_CONNECT_S}"])
+
+        def start(nonce: str, stdio: int) -> Process:
+            command = command_back(nonce, about["place"], about["executable"])
+            return Process(ssh_command(self._address, options, command), self._environment, stdio=stdio)
+
+        self._return = SshReturn(
+            self._carrier,
+            self._reactor,
+            start,
+            self._secret,
+            options.tolerance_s,
+            self._on_back,
+            self.give_up,
+        )
+        self._carrier.hold_on(options.replay_limit, self._on_lost)
+
+    def _on_lost(self, stands: bool) -> None:
+        self._cut = self._process.last_words()[0]
+        assert self._return is not None
+        if self._ends:
+            self._carrier.close("the grid was left")
+        else:
+            self._return.on_lost()
+
+    def _on_back(self, process: Process) -> None:
+        former, self._process, self._cut = self._process, process, ""
+        end_process(former, self._reactor)
+
+    def say_end(self) -> None:
+        """Ask the supervisor to end everything it started and itself; only for who started it."""
+        self._ends = True
+        super().say_end()
 
     # -- going ----------------------------------------------------------------------------------------------------
 
@@ -312,12 +370,14 @@ class SshLine(SupervisorLine):
 
     def _on_carrier_closed(self, reason: str) -> None:
         kill_group(self._process.pid)
+        if self._return is not None:
+            self._return.end()
 
     def _last_words(self) -> Message:
         if self._failure is not None:
             return self._failure
         cause, tail = self._process.last_words()
-        why = self._end or f"ssh {cause}"
+        why = self._end or f"ssh {self._cut or cause}"
         return {"op": "orphaned", "cause": f"the connection to {self._address} is gone: {why}", "tail": tail}
 
     def await_end(self, timeout: float) -> None:
@@ -345,3 +405,5 @@ class SshLine(SupervisorLine):
         """In a forked process: let go of the parent's line."""
         self._carrier.abandon()
         self._greeter.abandon()
+        if self._return is not None:
+            self._return.abandon()

@@ -36,12 +36,14 @@ from softgrid._io.reactor import Reactor
 from softgrid._io.shared_texts import SharedTexts
 from softgrid._io.slate import Slate
 from softgrid._launch.homes import Homes, machine_home
-from softgrid._launch.messages import COOKIE, MessageReader, send_message
+from softgrid._launch.messages import COOKIE, SPARED, MessageReader, send_message
 from softgrid._wire.control import Message
 from softgrid._wire.values import load_pickler
 
 TAIL_LINES = 20
 OUTPUT_CHUNK = 65536
+SPARED_TURNS = 40
+"""So many looks, of 10 ms each, an ssh client has to tell the other machine that its owner is gone, and to end."""
 LOAD_AFTER_S = 0.02
 """What the first executor can do without is loaded when it is forked: it would delay it."""
 
@@ -373,10 +375,11 @@ class Supervisor:
         for pid in self._children:
             kill_group(pid)
         own = os.getpid()
-        for _ in range(20):
+        spared = set(processes_with(SPARED, self._cookie)) if self._cookie else set()
+        for turn in range(SPARED_TURNS + 20):
             leftovers = {pid for pid in processes_with(COOKIE, self._cookie) if pid != own} if self._cookie else set()
             leftovers |= children_of(own)
-            for pid in leftovers:
+            for pid in leftovers - spared if turn < SPARED_TURNS else leftovers:
                 kill_group(pid)
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:

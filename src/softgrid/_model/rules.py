@@ -40,6 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "joined_by_hand_allow_full_trust": False,
     "transport_implementation": "softgrid",
     "executor_maximum_shared_memory": None,
+    "link_maximum_unacknowledged": 16 * 1024 * 1024,
     "transfer_compression_level": 0,
     "ssh_command": "ssh",
     "ssh_accept_new_hosts": False,

@@ -28,8 +28,8 @@ from softgrid._state.tree import Member, Tree
 from softgrid._wire.control import Message, field
 
 if TYPE_CHECKING:
-    from softgrid._io.tls import TlsStream
-    from softgrid._io.tls_link import TlsLink
+    from softgrid._io.resumable import ResumableStream
+    from softgrid._io.resumable_link import ResumableLink
 
 JOIN_S = 10.0
 """How long one who has proved the password may take to say its name, and the orchestrator to answer."""
@@ -55,7 +55,7 @@ class Admission:
         logs: Logs,
         reactor: Reactor,
         rules: Callable[[], Rules],
-        link_over: Callable[[TlsStream], TlsLink],
+        link_over: Callable[[ResumableStream], ResumableLink],
         health: Health,
     ) -> None:
         self._tree = tree
@@ -73,7 +73,7 @@ class Admission:
 
     # -- the door -------------------------------------------------------------------------------------------------
 
-    def on_entered(self, stream: TlsStream, source: str) -> None:
+    def on_entered(self, stream: ResumableStream, source: str) -> None:
         """Somebody has proved the password at the door."""
         link = self._link_over(stream)
         link.is_guest = not self._rules()[TRUST_RULE]
@@ -97,7 +97,7 @@ class Admission:
         self._membership.expect(link, on_joined, admit)
         link.open()
 
-    def _admit(self, name: str, message: Message, link: TlsLink, tell: Tell) -> None:
+    def _admit(self, name: str, message: Message, link: ResumableLink, tell: Tell) -> None:
         """Ask the orchestrator, which may be this executor itself."""
 
         def on_answer(answer: Message | SoftgridError) -> None:

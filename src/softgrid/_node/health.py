@@ -21,7 +21,7 @@ from softgrid._node.membership import Membership
 from softgrid._state.health import Standing, Terms
 
 if TYPE_CHECKING:
-    from softgrid._io.tls_link import TlsLink
+    from softgrid._io.resumable_link import ResumableLink
 
 
 class Machine(Protocol):
@@ -88,7 +88,7 @@ class Health:
 
     # -- joined by hand -------------------------------------------------------------------------------------------
 
-    def watch_guest(self, link: TlsLink, name: str) -> None:
+    def watch_guest(self, link: ResumableLink, name: str) -> None:
         """Listen to an executor that has joined by hand."""
 
         def on_standing(standing: Standing, silence_s: float) -> None:
@@ -100,7 +100,7 @@ class Health:
 
         self._heartbeats.watch(_Neighbour(link, self._control), on_standing)
 
-    def watch_upgrid(self, link: TlsLink) -> None:
+    def watch_upgrid(self, link: ResumableLink) -> None:
         """Listen to the upgrid that this executor has joined by hand."""
 
         def on_standing(standing: Standing, silence_s: float) -> None:
@@ -133,7 +133,7 @@ class Health:
             self._heartbeats.forget(stopped)
 
 
-def _silence_of(link: TlsLink, silence_s: float, terms: Terms) -> str:
+def _silence_of(link: ResumableLink, silence_s: float, terms: Terms) -> str:
     _, machine_s = link.heard()
     if monotonic() - machine_s < terms.patience_s:
         return f"silent for {silence_s:g} s, though its machine answers: it is busy or stopped"
@@ -143,7 +143,7 @@ def _silence_of(link: TlsLink, silence_s: float, terms: Terms) -> str:
 class _Neighbour:
     """An executor at the other end of a link of its own; the kernel of its machine answers for it when it is busy."""
 
-    def __init__(self, link: TlsLink, control: Control) -> None:
+    def __init__(self, link: ResumableLink, control: Control) -> None:
         self._link = link
         self._control = control
 

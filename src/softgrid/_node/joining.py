@@ -21,8 +21,10 @@ from softgrid._state.tree import Tree
 from softgrid._wire.control import Message, field
 
 if TYPE_CHECKING:
+    from softgrid._io.resumable import ResumableStream
+    from softgrid._io.resumable_link import ResumableLink
     from softgrid._io.tls import TlsStream
-    from softgrid._io.tls_link import TlsLink
+    from softgrid._wire.resumption import Answer
 
 
 class Joining:
@@ -34,7 +36,8 @@ class Joining:
         switch: Switch,
         membership: Membership,
         reactor: Reactor,
-        link_over: Callable[[TlsStream], TlsLink],
+        link_over: Callable[[ResumableStream], ResumableLink],
+        limit: Callable[[], int | None],
         adopt_rules: Callable[[Message], None],
         health: Health,
     ) -> None:
@@ -44,6 +47,7 @@ class Joining:
         self._membership = membership
         self._reactor = reactor
         self._link_over = link_over
+        self._limit = limit
         self._adopt_rules = adopt_rules
         self._arrival: _Arrival | None = None
         self._lock = threading.Lock()
@@ -59,8 +63,9 @@ class Joining:
         try:
             self._check_alone()
             deadline = monotonic() + timeout
-            stream = _Knock(self._reactor, address, port, password, deadline).wait()
-            self._arrive(stream, f"{address}:{port}", deadline, introduction)
+            connection, answer = _Knock(self._reactor, address, port, password, deadline).wait()
+            link = self._begin(connection, address, port, password, answer)
+            self._arrive(link, f"{address}:{port}", deadline, introduction)
         finally:
             self._lock.release()
 
@@ -70,8 +75,15 @@ class Joining:
         if self._tree.members:
             raise Refused("executors stand below this one already: connect first, launch afterwards")
 
-    def _arrive(self, stream: TlsStream, where: str, deadline: float, introduction: Message) -> None:
-        link = self._link_over(stream)
+    def _begin(self, connection: TlsStream, address: str, port: int, password: str, answer: Answer) -> ResumableLink:
+        from softgrid._io.resumable import ResumableStream
+        from softgrid._node.redialling import Redialling, Way
+
+        link = self._link_over(ResumableStream(connection, self._reactor, self._limit()))
+        Redialling(link, self._reactor, Way(address, port, password, answer.link, answer.secret))
+        return link
+
+    def _arrive(self, link: ResumableLink, where: str, deadline: float, introduction: Message) -> None:
         arrival = self._arrival = _Arrival(link, self._adopt_rules, self._health)
         self._membership.on_welcome = arrival.on_welcome
         self._membership.on_turned_away = arrival.on_turned_away
@@ -108,7 +120,7 @@ class Joining:
 class _Arrival:
     """What became of asking for a place; its methods are called in the reactor's turn."""
 
-    def __init__(self, link: TlsLink, adopt_rules: Callable[[Message], None], health: Health) -> None:
+    def __init__(self, link: ResumableLink, adopt_rules: Callable[[Message], None], health: Health) -> None:
         self._link = link
         self._health = health
         self._adopt_rules = adopt_rules
@@ -147,7 +159,7 @@ class _Knock:
         self._deadline = deadline
         self._waiter = Waiter()
         self._lock = threading.Lock()
-        self._outcome: TlsStream | Exception | None = None
+        self._outcome: tuple[TlsStream, Answer] | Exception | None = None
         self._is_given_up = False
         work = threading.Thread(
             target=self._run, args=(address, port, password), name="softgrid-connecting", daemon=True
@@ -155,11 +167,9 @@ class _Knock:
         work.start()
 
     def _run(self, address: str, port: int, password: str) -> None:
-        outcome: TlsStream | Exception
+        outcome: tuple[TlsStream, Answer] | Exception
         try:
-            from softgrid._node.knock import knock
-
-            outcome = knock(address, port, password, self._deadline)
+            outcome = _connect(address, port, password, self._deadline)
         except ImportError as error:
             outcome = TlsUnavailable(f"this Python cannot speak TLS: {error}")
         except Exception as error:
@@ -168,11 +178,11 @@ class _Knock:
             if not self._is_given_up:
                 self._outcome = outcome
             elif not isinstance(outcome, Exception):
-                outcome.close()
+                outcome[0].close()
         self._waiter.set()
 
-    def wait(self) -> TlsStream:
-        """Give the connection; raises what went wrong."""
+    def wait(self) -> tuple[TlsStream, Answer]:
+        """Give the connection, and what the link over it is called; raises what went wrong."""
         try:
             self._reactor.wait(self._waiter, max(0.0, self._deadline - monotonic()))
         finally:
@@ -183,3 +193,14 @@ class _Knock:
         if isinstance(self._outcome, Exception):
             raise self._outcome
         return self._outcome
+
+
+def _connect(address: str, port: int, password: str, deadline: float) -> tuple[TlsStream, Answer]:
+    from softgrid._node.knock import begin_link, knock
+
+    connection = knock(address, port, password, deadline)
+    try:
+        return connection, begin_link(connection, deadline)
+    except BaseException:
+        connection.close()
+        raise

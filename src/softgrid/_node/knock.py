@@ -10,6 +10,7 @@ from softgrid._io.tcp import await_input, dial
 from softgrid._io.tls import SMALL, TlsStream
 from softgrid._model.errors import HandshakeFailed, TimedOut
 from softgrid._wire.handshake import ClientHandshake
+from softgrid._wire.resumption import ANSWER_SIZE, GONE, NEW, Answer, Hello, make_hello, read_answer
 
 TRIES = 12
 PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.4
@@ -19,15 +20,20 @@ class _TurnedAway(HandshakeFailed):
     """The door was shut before anything was proved: it may have been too crowded, or no door at all."""
 
 
-def knock(address: str, port: int, password: str, deadline: float) -> TlsStream:
+class LinkGone(HandshakeFailed):
+    """The other end of a link that was to be resumed has given it up, or is no more."""
+
+
+def knock(address: str, port: int, password: str, deadline: float, connect_s: float = 3600.0) -> TlsStream:
     """Give a private connection to whoever listens there and knows the password; *deadline* is on the monotonic clock.
 
-    Blocks. Raises NoRoute, TimedOut, HandshakeFailed or TlsUnavailable.
+    *connect_s*: how long one try to connect may take. Blocks. Raises NoRoute, TimedOut, HandshakeFailed or
+    TlsUnavailable.
     """
     pause = PAUSE_S
     for left in reversed(range(TRIES)):
         try:
-            return _knock_once(address, port, password, deadline)
+            return _knock_once(address, port, password, deadline, connect_s)
         except _TurnedAway:
             if not left or monotonic() + pause > deadline:
                 raise
@@ -36,10 +42,11 @@ def knock(address: str, port: int, password: str, deadline: float) -> TlsStream:
     raise AssertionError("unreachable")
 
 
-def _knock_once(address: str, port: int, password: str, deadline: float) -> TlsStream:
+def _knock_once(address: str, port: int, password: str, deadline: float, connect_s: float) -> TlsStream:
     from softgrid._io.certificate import client_context
 
-    stream = TlsStream(dial(address, port, deadline), client_context(), is_server=False)
+    sock = dial(address, port, min(deadline, monotonic() + connect_s))
+    stream = TlsStream(sock, client_context(), is_server=False)
     try:
         _make_private(stream, deadline)
         _prove(stream, password, deadline)
@@ -80,3 +87,43 @@ def _prove(stream: TlsStream, password: str, deadline: float) -> None:
         answer = handshake.receive(bytes(said[:size]))
         if answer:
             stream.send(answer)
+
+
+def begin_link(stream: TlsStream, deadline: float) -> Answer:
+    """Begin a link over a new connection; gives what it is called and the secret to resume it by.
+
+    Blocks. Raises TimedOut or HandshakeFailed; the connection is the caller's to close.
+    """
+    return _ask(stream, Hello(NEW), deadline)
+
+
+def resume_link(stream: TlsStream, link: bytes, secret: bytes, received: int, deadline: float) -> Answer:
+    """Resume a link of which *received* bytes have come, over a new connection; gives how far the other end is.
+
+    Blocks. Raises LinkGone, TimedOut or HandshakeFailed; the connection is the caller's to close.
+    """
+    hello = make_hello(link, secret, os.urandom(32), received, stream.peer_certificate)
+    answer = _ask(stream, hello, deadline)
+    if answer.what == GONE:
+        raise LinkGone("the other end has given it up")
+    answer.check(secret, hello)
+    return answer
+
+
+def _ask(stream: TlsStream, hello: Hello, deadline: float) -> Answer:
+    said = memoryview(bytearray(ANSWER_SIZE))
+    heard = 0
+    try:
+        stream.send(hello.pack())
+        while heard < ANSWER_SIZE:
+            await_input(stream, deadline)
+            try:
+                size = stream.recv_into(said[heard:])
+            except BlockingIOError:
+                continue
+            if not size:
+                raise HandshakeFailed("the server closed the connection")
+            heard += size
+    except OSError as error:
+        raise HandshakeFailed(f"the connection broke: {error.strerror}") from None
+    return read_answer(bytes(said))

@@ -70,8 +70,8 @@ class Machines:
             rules = self._rules().for_machine(self._address)
             command = rules["ssh_command"]
             words = shlex.split(command) if isinstance(command, str) else command
-            terms = self._terms()
-            options = SshOptions(words, rules["ssh_accept_new_hosts"], terms.beat_s, terms.tolerance_s)
+            terms, limit = self._terms(), rules["link_maximum_unacknowledged"]
+            options = SshOptions(words, rules["ssh_accept_new_hosts"], terms.beat_s, terms.tolerance_s, limit)
             cookie = next((line.cookie for line in self._local.values() if line.cookie), os.environ.get(COOKIE, ""))
             line = SshLine(address, executable, options, self._reactor, cookie, self._on_up)
             self._others[address, executable] = line

@@ -51,6 +51,7 @@ from softgrid._node.promises import Promises
 from softgrid._node.relaunching import Relaunching
 from softgrid._node.requests import Requests
 from softgrid._node.reserving import Reserving
+from softgrid._node.resuming import Resuming
 from softgrid._node.scheduling import Scheduling
 from softgrid._node.statistics import Statistics
 from softgrid._node.switch import Switch
@@ -68,8 +69,8 @@ from softgrid._wire.control import field as control_field
 from softgrid._wire.framing import AWAITED, MORE, Header, Kind, Outbound
 
 if TYPE_CHECKING:
-    from softgrid._io.tls import TlsStream
-    from softgrid._io.tls_link import TlsLink
+    from softgrid._io.resumable import ResumableStream
+    from softgrid._io.resumable_link import ResumableLink
     from softgrid._node.stores import Stores
 
 LEAVE_TIMEOUT_S = 0.5
@@ -228,7 +229,14 @@ class Node:
             self.health,
         )
         self._joining = Joining(
-            self.tree, self.switch, self.membership, self.reactor, self._link_over, self._adopt_rules, self.health
+            self.tree,
+            self.switch,
+            self.membership,
+            self.reactor,
+            self._link_over,
+            self._replay_limit,
+            self._adopt_rules,
+            self.health,
         )
         self._serving = threading.Lock()
         self.execution.ask_for = self._ask_for_function  # type: ignore[method-assign]
@@ -264,6 +272,9 @@ class Node:
         )
         self._heed_limits(spec.rules)
         self._refusals = Refusals()
+        self._resuming = Resuming(
+            self.reactor, self._replay_limit, self._certificate, self._admission.on_entered, self._on_stranger
+        )
         self._doorway = self._open_doorway()
         self.on_upgrid_lost: Callable[[str], None] = lambda reason: None
 
@@ -287,16 +298,30 @@ class Node:
         if self.spec.role == "worker":
             return None
         return Doorway(
-            self._port_socket, self.reactor, self.spec.password, self._admission.on_entered, self._on_stranger
+            self._port_socket, self.reactor, self.spec.password, self._resuming.on_entered, self._on_stranger
         )
 
-    def _link_over(self, stream: TlsStream) -> TlsLink:
-        """Make a link of a private connection to another machine."""
-        from softgrid._io.tls_link import TlsLink  # loads what only those need whom somebody joins by hand
+    def _certificate(self) -> bytes:
+        identity = self._doorway.identity() if self._doorway is not None else None
+        return identity.certificate if identity is not None else b""
 
-        link = TlsLink(stream, self.reactor, self.switch.on_readable, self.membership.on_link_closed)
-        link.tolerate(self.health.terms.tolerance_s)
+    def _replay_limit(self) -> int | None:
+        limit: int | None = self.rules["link_maximum_unacknowledged"]
+        return limit
+
+    def _link_over(self, stream: ResumableStream) -> ResumableLink:
+        """Make a link of private connections to another machine."""
+        from softgrid._io.resumable_link import ResumableLink  # loads what only those need whom somebody joins by hand
+
+        silence_s = self.health.terms.tolerance_s
+        link = ResumableLink(stream, self.reactor, self.switch.on_readable, self.membership.on_link_closed, silence_s)
+        link.on_doubt = self._on_doubt
         return link
+
+    def _on_doubt(self, link: Link, reason: str | None) -> None:
+        """A link was cut, or is there again."""
+        if link.peer is not None:
+            self.membership.suspect(link.peer, reason)
 
     def _on_stranger(self, source: str, reason: str) -> None:
         if self._refusals.is_empty:
@@ -683,6 +708,7 @@ class Node:
         self.logs.drain(LEAVE_TIMEOUT_S)
         if self._doorway is not None:
             self._doorway.close()
+            self._resuming.close()
         self._port_socket.close()
         self.launching.end(LEAVE_TIMEOUT_S)
         if self._stores is not None:
