@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import os
 import re
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -47,25 +47,42 @@ class Tables(NamedTuple):
 
 def measure_tables(members: int = MEMBERS) -> Tables:
     """Let as many executors join a tree as they would over the wire, three levels below, and one of them die."""
-    tree: Tree[None] = Tree(_name("orchestrator", 0), "orchestrator")
-    messages = [_joined(tree.name, number) for number in range(members)]
-    gc.collect()
-    before, start = _resident_bytes(), time.process_time()
-    for message in messages:
-        _join(tree, message)
+    top = _name("orchestrator", 0)
+    messages = [_joined(top, number) for number in range(members)]
+    kept = _allocated_bytes(top, messages)
+    start = time.process_time()
+    tree = _joined_tree(top, messages)
     joined_s = time.process_time() - start
-    gc.collect()
-    grown = _resident_bytes() - before
     size = sum(map(len, messages)) / members
     last = _name("worker", members - 1)
     return Tables(
         size,
-        grown / members,
+        kept / members,
         1e6 * joined_s / members,
         _us_per_member(members, lambda: tree.leave(last, "killed by signal 9 (SIGKILL)")),
         _us_per_member(members, lambda: tree.names("worker")),
         _us_per_member(members, tree.below),
     )
+
+
+def _joined_tree(top: str, messages: list[bytes]) -> Tree[None]:
+    tree: Tree[None] = Tree(top, "orchestrator")
+    for message in messages:
+        _join(tree, message)
+    return tree
+
+
+def _allocated_bytes(top: str, messages: list[bytes]) -> int:
+    """What a tree of them keeps: traced, since pages that were free before would hide it from the resident size."""
+    tracemalloc.start()
+    try:
+        tree = _joined_tree(top, messages)
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+        del tree
+        return kept
+    finally:
+        tracemalloc.stop()
 
 
 def _join(tree: Tree[None], body: bytes) -> None:
@@ -92,10 +109,6 @@ def _us_per_member(members: int, work: Callable[[], object]) -> float:
     start = time.process_time()
     work()
     return 1e6 * (time.process_time() - start) / members
-
-
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 # -- on paper --------------------------------------------------------------------------------------
