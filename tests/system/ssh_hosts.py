@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/sbin"
 SSHD = shutil.which("sshd", path=_PATH)
 
+UNRESUMED = {"link_maximum_unacknowledged": 0}
+"""With this rule the end of a connection is the end, whoever ended it."""
 
 _NUMBERS = count()
 

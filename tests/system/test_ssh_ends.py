@@ -12,15 +12,13 @@ from typing import Any
 
 import pytest
 from tests.system.grids import Grid, MakeGrid, Scripts
-from tests.system.ssh_hosts import SshHost, SshHosts
+from tests.system.ssh_hosts import UNRESUMED, SshHost, SshHosts
 from tests.system.watching import children_of, pid_in, shown, wait_until
 
 pytestmark = pytest.mark.system
 
 GONE_S = 5.0
 ONCE = {"relaunch": False}
-UNRESUMED = {"link_maximum_unacknowledged": 0}
-"""With this rule the end of a connection is the end, whoever ended it."""
 
 
 def launch(grid: Grid, role: str, address: Any, **kwargs: Any) -> list[str]:

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 from tests.system.grids import Grid, MakeGrid
-from tests.system.ssh_hosts import Namespace, SshHost, SshHosts, can_connect
-from tests.system.test_ssh_ends import UNRESUMED
+from tests.system.ssh_hosts import UNRESUMED, Namespace, SshHost, SshHosts, can_connect
 from tests.system.watching import children_of, pid_in, shown, wait_until
 
 from softgrid._model.names import parse_name

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.system.grids import Grid, MakeGrid
 from tests.system.guests import PASSWORD
-from tests.system.ssh_hosts import SshHosts
+from tests.system.ssh_hosts import UNRESUMED, SshHosts
 from tests.system.watching import pid_in, wait_until
 
 from softgrid import Globals, Worker
@@ -62,7 +62,7 @@ def far_workers(grid: Grid, count: int) -> list[str]:
 @pytest.mark.parametrize("victim", ["supervisor", "connection"])
 def test_however_a_machine_is_lost_no_home_is_left_on_it(hosts: SshHosts, make_grid: MakeGrid, victim: str) -> None:
     far = hosts.make("far")
-    grid = make_grid(workers=0, rules=hosts.rules)
+    grid = make_grid(workers=0, rules={**hosts.rules, **UNRESUMED})
     (worker,) = far_workers(grid, 1)
     assert grid.one("add_file", "f", "a", "text", to=worker)
     assert os.listdir(far.tmp) != []

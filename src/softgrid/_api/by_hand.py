@@ -86,6 +86,7 @@ def join(wish: Wish) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    executor._node.serve_later()  # what comes before this thread serves waits for it
     try:
         executor.connect_to_grid(wish.address, wish.port, password, timeout=wish.timeout)
         del password

@@ -29,7 +29,7 @@ def connect(
         node.on_upgrid_lost = lambda reason: _on_grid_gone(executor, reason)
     background = node.execution.serve_elsewhere
     if blocking:  # what comes before this thread serves waits for it
-        node.execution.serve_elsewhere = None
+        node.serve_later()
     try:
         node.join(address, port, password, seconds, key)
     except BaseException as error:

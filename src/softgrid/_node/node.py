@@ -436,9 +436,13 @@ class Node:
         else:
             self.logs.say("warn", f"a {Kind(kind).name.lower()} was dropped: {reason}")
 
+    def serve_later(self) -> None:
+        """Keep what others send until a thread calls ``serve``."""
+        self.execution.serve_elsewhere = None
+
     def serve(self) -> None:
         """Run what others send, in this thread, until the executor leaves the grid."""
-        self.execution.serve_elsewhere = None
+        self.serve_later()
         work = self.execution.work
         work.set()
         while not self.is_disconnected:
