@@ -43,6 +43,9 @@ def _load_for_executors() -> None:
     import softgrid._launch.homes
     import softgrid._node.node
     import softgrid._node.stores  # noqa: F401
+    from softgrid._io.machine_id import machine_id
+
+    machine_id()
 
 
 def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket.socket) -> NoReturn:

@@ -100,8 +100,7 @@ class Serial:
         self._inbox: deque[Work] = deque()
         self._lock = threading.Lock()
         self._is_running = False
-        self._idle = threading.Event()
-        self._idle.set()
+        self._idle: threading.Event | None = None
 
     def run(self, work: Work) -> None:
         """Run *work* after what was given before."""
@@ -110,7 +109,6 @@ class Serial:
             if self._is_running:
                 return
             self._is_running = True
-            self._idle.clear()
         try:
             threading.Thread(target=self._serve, name=self._name, daemon=True).start()
         except RuntimeError:  # the interpreter is ending and starts no more threads: what is left is done here
@@ -121,7 +119,9 @@ class Serial:
             with self._lock:
                 if not self._inbox:
                     self._is_running = False
-                    self._idle.set()
+                    if self._idle is not None:
+                        self._idle.set()
+                        self._idle = None
                     return
                 work = self._inbox.popleft()
             try:
@@ -131,7 +131,11 @@ class Serial:
 
     def drain(self, timeout: float) -> bool:
         """Block until everything given has run, at most *timeout* seconds."""
-        return self._idle.wait(timeout)
+        with self._lock:
+            if not self._is_running:
+                return True
+            idle = self._idle = self._idle or threading.Event()
+        return idle.wait(timeout)
 
     def __len__(self) -> int:
         return len(self._inbox)

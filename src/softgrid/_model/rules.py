@@ -6,7 +6,6 @@ every executor that is launched, so that nothing below ever looks at a global.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -130,6 +129,13 @@ def check_rule(key: object, value: object) -> None:
         raise BadArgument(f"rules[{key!r}]", value, accepted)
 
 
+def _copied(value: Any) -> Any:
+    """Give a copy whose dictionaries and lists are new all the way down; what else a rule may be, nobody can change."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return list(map(_copied, value)) if isinstance(value, list) else value
+
+
 class Rules:
     """A checked, frozen set of rules.
 
@@ -140,10 +146,10 @@ class Rules:
     """
 
     def __init__(self, given: Mapping[str, Any] | None = None) -> None:
-        merged = copy.deepcopy(DEFAULTS)
-        for key, value in (given or {}).items():
-            check_rule(key, value)
-            merged[key] = copy.deepcopy(value)
+        merged = {**DEFAULTS, **(given or {})}
+        for key in given or ():
+            check_rule(key, merged[key])
+        merged = _copied(merged)
         for address, own in merged["overload_machine_rules"].items():
             if not isinstance(own, Mapping):
                 raise BadArgument(f"overload_machine_rules[{address!r}]", own, "a dictionary of rules")
@@ -167,7 +173,7 @@ class Rules:
 
     def as_dict(self) -> dict[str, Any]:
         """Give a copy that the receiver may change."""
-        return copy.deepcopy(self._values)
+        return _copied(self._values)
 
     def updated(self, changes: Mapping[str, Any]) -> Rules:
         """Give new rules that differ by *changes*."""
@@ -202,4 +208,4 @@ class Rules:
 
     def log_kwargs(self, role: Role) -> dict[str, Any]:
         """The logger's keyword arguments for executors of *role*."""
-        return copy.deepcopy(dict(self._values[f"log_{role}_kwargs"]))
+        return _copied(dict(self._values[f"log_{role}_kwargs"]))
