@@ -70,7 +70,7 @@ class MemoryNode:
         self.switch = Switch(self.tree, NoSegments(), lambda work: work(), self._on_unroutable)  # type: ignore[arg-type]
         self.switch.on_bug = self._on_bug
         self.inflight = InFlight()
-        self.control = Control(self.switch, self.reactor, self.inflight, self.id)  # type: ignore[arg-type]
+        self.control = Control(self.switch, self.reactor, self.inflight, self.tree)  # type: ignore[arg-type]
         self.membership = Membership(
             self.tree,
             self.switch,

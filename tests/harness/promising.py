@@ -41,7 +41,7 @@ class Creating:
         self.switch.below = {node_id(name) for name in (A, A1, A2, B1)}
         self.reactor = FakeReactor()
         self.inflight = InFlight()
-        self.control = Control(self.switch, self.reactor, self.inflight, self.tree.node_id)  # type: ignore[arg-type]
+        self.control = Control(self.switch, self.reactor, self.inflight, self.tree)  # type: ignore[arg-type]
         self.reservations = Reservations()
         self.workers = Workers(self.tree, self.inflight, self.reservations.held_by)
         self.reserving = Reserving(self.tree, self.control, self.reservations, self.workers)

@@ -42,7 +42,7 @@ class Shore:
         self.switch.on_bug = self.bugs.append
         self.switch.uplink = self.up  # type: ignore[assignment]
         self.inflight = InFlight()
-        self.control = Control(self.switch, reactor, self.inflight, self.id)
+        self.control = Control(self.switch, reactor, self.inflight, self.tree)
         self.bridges = Bridges(self.tree, self.switch, self.control, reactor)
         self.building = BridgeBuilding(self.tree, self.bridges, self.control, reactor, bind_host)
         self.got: list[tuple[Kind, int, bytes]] = []

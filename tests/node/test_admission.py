@@ -49,7 +49,7 @@ class Host:
         self.up = None if name == TOP else FakeLink("up")
         self.switch = FakeSwitch(self.tree.node_id, self.up)
         self.reactor = FakeReactor()
-        self.control = Control(self.switch, self.reactor, InFlight(), self.tree.node_id)  # type: ignore[arg-type]
+        self.control = Control(self.switch, self.reactor, InFlight(), self.tree)  # type: ignore[arg-type]
         self.switch.deliver[Kind.CONTROL] = self.control.on_control
         self.said: list[tuple[str, str]] = []
         self.places: list[tuple[Any, ...]] = []

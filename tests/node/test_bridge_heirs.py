@@ -25,7 +25,7 @@ class Top:
         tree = tree_of(TOP)
         self.switch = FakeSwitch(node_id(TOP))
         self.switch.below = {node_id(member.name) for member in tree.below()}
-        self.control = Control(self.switch, FakeReactor(), InFlight(), node_id(TOP))  # type: ignore[arg-type]
+        self.control = Control(self.switch, FakeReactor(), InFlight(), tree)  # type: ignore[arg-type]
         self.said: list[tuple[str, str]] = []
         self.heirs = BridgeHeirs(tree, self.control, lambda *said: self.said.append(said))
 

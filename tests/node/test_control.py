@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.harness.nodes import FakeLink, FakeReactor, FakeSwitch
-from tests.harness.trees import A1, A2, STRANGER, TOP
+from tests.harness.trees import A1, A2, STRANGER, TOP, tree_of
 
 from softgrid._io.descriptors import Descriptors
 from softgrid._model.errors import NoRoute, PeerLost, Refused, SoftgridError, TimedOut, Undecodable
@@ -28,7 +28,7 @@ class Asking:
         self.switch.below = {THEM}
         self.reactor = FakeReactor()
         self.inflight = InFlight()
-        self.control = Control(self.switch, self.reactor, self.inflight, ME)  # type: ignore[arg-type]
+        self.control = Control(self.switch, self.reactor, self.inflight, tree_of(TOP))  # type: ignore[arg-type]
         self.switch.deliver[Kind.CONTROL] = self.control.on_control
         self.answers: list[Any] = []
 

@@ -32,7 +32,7 @@ def here() -> Any:
     switch.below = {node_id(A1)}
     reactor, tree = FakeReactor(), tree_of(TOP)
     tree.note_departed(node_id(STRANGER), "killed by SIGSEGV")
-    control = Control(switch, reactor, InFlight(), node_id(TOP))  # type: ignore[arg-type]
+    control = Control(switch, reactor, InFlight(), tree)  # type: ignore[arg-type]
     switch.deliver[Kind.CONTROL] = control.on_control
     return switch, reactor, control, Garbage(tree, control)
 

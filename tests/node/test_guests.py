@@ -231,7 +231,7 @@ class Asked:
     def __init__(self) -> None:
         self.switch = FakeSwitch(1)
         self.asked: list[str] = []
-        self.control = Control(self.switch, FakeReactor(), InFlight(), 1)  # type: ignore[arg-type]
+        self.control = Control(self.switch, FakeReactor(), InFlight(), tree_of(TOP))  # type: ignore[arg-type]
         for op in ("open", "closed"):
             self.control.methods[op] = lambda message, source, answer: (
                 self.asked.append(message["op"]),

@@ -31,7 +31,7 @@ class Upgrid:
         self.switch = FakeSwitch(self.tree.node_id, self.up if self.tree.upgrid else None)
         self.switch.below = {member.node_id for member in self.tree.below()}
         self.reactor = FakeReactor()
-        self.control = Control(self.switch, self.reactor, InFlight(), self.tree.node_id)  # type: ignore[arg-type]
+        self.control = Control(self.switch, self.reactor, InFlight(), self.tree)  # type: ignore[arg-type]
         self.dismissed: set[str] = set()
         self.cause_of: Any = lambda name, tell: tell("exited with code 3")
         self.launched: set[str] = set()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.harness.nodes import FakeReactor, FakeSwitch
 from tests.harness.sockets import PATIENCE_S, Clock
-from tests.harness.trees import A1, STRANGER, A, R
+from tests.harness.trees import A1, STRANGER, A, R, tree_of
 
 from softgrid._model.errors import SoftgridError, Undecodable
 from softgrid._model.names import node_id
@@ -31,10 +31,11 @@ class Logging:
         self.switch = FakeSwitch(ME, uplink)
         self.switch.below = {BELOW}
         self.reactor = FakeReactor()
-        self.control = Control(self.switch, self.reactor, InFlight(), ME)  # type: ignore[arg-type]
+        tree = tree_of(A)
+        self.control = Control(self.switch, self.reactor, InFlight(), tree)  # type: ignore[arg-type]
         self.records: list[LogRecord] = []
         self.opened = 0
-        self.logs = Logs(A, self.switch, self.reactor, self.control, log_kwargs, self._open)  # type: ignore[arg-type]
+        self.logs = Logs(tree, self.switch, self.reactor, self.control, log_kwargs, self._open)  # type: ignore[arg-type]
 
     def _open(self) -> Any:
         self.opened += 1

@@ -32,7 +32,7 @@ class Joining:
         if has_uplink:
             self.tree.upgrid_path = (TOP,)
         self.switch = FakeSwitch(self.tree.node_id, self.up if has_uplink else None)
-        self.control = Control(self.switch, FakeReactor(), InFlight(), self.tree.node_id)  # type: ignore[arg-type]
+        self.control = Control(self.switch, FakeReactor(), InFlight(), self.tree)  # type: ignore[arg-type]
         self.gone: list[set[int]] = []
         self.causes: list[str] = []
         self.forgotten: list[int] = []

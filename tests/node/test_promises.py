@@ -34,7 +34,7 @@ class Holding:
         self.tree = tree_of(HOLDER)
         self.switch = FakeSwitch(self.tree.node_id, uplink="up")
         self.reactor = FakeReactor()
-        self.control = Control(self.switch, self.reactor, InFlight(), self.tree.node_id)  # type: ignore[arg-type]
+        self.control = Control(self.switch, self.reactor, InFlight(), self.tree)  # type: ignore[arg-type]
         self.switch.deliver[Kind.CONTROL] = self.control.on_control
         self.functions = FunctionTable(self, frozenset({"ping"}), frozenset({"ping"}))
         self.execution = Execution(

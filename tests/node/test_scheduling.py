@@ -53,7 +53,7 @@ class Grid:
             self.reactor,  # type: ignore[arg-type]
             lambda name, kwargs, read: self.uncollected.append((name, read())),
         )
-        self.control = Control(self.switch, self.reactor, self.transfers.inflight, self.tree.node_id)  # type: ignore[arg-type]
+        self.control = Control(self.switch, self.reactor, self.transfers.inflight, self.tree)  # type: ignore[arg-type]
         reservations = self.reservations = Reservations()
         self.workers = Workers(self.tree, self.transfers.inflight, reservations.held_by)
         self.reserving = Reserving(self.tree, self.control, reservations, self.workers)

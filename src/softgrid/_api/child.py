@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import socket
 import sys
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from softgrid._api import birth
@@ -20,6 +22,7 @@ _CLASSES: dict[str, type[Router | Manager | Worker]] = {
     "manager": Manager,
     "worker": Worker,
 }
+_Kind = tuple[Any, ...]
 
 
 def supervise(descriptor: int) -> None:
@@ -27,7 +30,7 @@ def supervise(descriptor: int) -> None:
     _load_for_executors()
     os.setsid()
     root = socket.socket(fileno=descriptor)
-    Supervisor(lambda *how: link_over_socket(root, *how), become_executor).run()
+    Supervisor(lambda *how: link_over_socket(root, *how), Executors()).run()
 
 
 def supervise_from_afar(nonce: str) -> None:
@@ -35,7 +38,7 @@ def supervise_from_afar(nonce: str) -> None:
     _load_for_executors()
     from softgrid._launch.far_side import supervise_for_owner
 
-    supervise_for_owner(nonce, become_executor)
+    supervise_for_owner(nonce, Executors())
 
 
 def _load_for_executors() -> None:
@@ -43,21 +46,54 @@ def _load_for_executors() -> None:
     import softgrid._launch.homes
     import softgrid._node.node
     import softgrid._node.stores  # noqa: F401
-    from softgrid._io.machine_id import machine_id
-
-    machine_id()
 
 
-def become_executor(spec: dict[str, Any], uplink: socket.socket, channel: socket.socket) -> NoReturn:
-    """Be the executor that *spec* describes, until its upgrid is gone."""
-    if spec.get("path") is not None:
-        sys.path[:] = spec["path"]
-    faulthandler.enable(2, all_threads=False)  # who crashes below Python says where, and that goes into the cause
-    birth.launched = birth.Birth(channel, spec["address"], spec["bind_host"], spec["home"], spec["births"])
-    try:
-        executor = _CLASSES[spec["role"]](**_parameters(spec))
-    except Exception as error:
-        _say_stillborn(uplink, error)
+class Executors:
+    """The executors of one machine, as its supervisor makes them.
+
+    Once several of the same kind are wanted, one is made ahead in the supervisor, and each that is forked from then on
+    is a copy of it: the copies have in common what none of them changes.
+    """
+
+    def __init__(self) -> None:
+        self._wanted: dict[str, _Kind] = {}
+        self._ready: dict[str, Router | Manager | Worker] = {}
+
+    def prepare(self, spec: dict[str, Any]) -> None:
+        """One of *spec* is about to be forked."""
+        role, kind = spec["role"], _kind_of(spec)
+        if self._wanted.get(role) != kind:
+            self._wanted[role] = kind
+            self._ready.pop(role, None)
+        elif role not in self._ready:
+            with suppress(Exception):  # the one that is forked will find out, and can say so
+                self._ready[role] = _make(spec)
+                gc.freeze()
+
+    def become(self, spec: dict[str, Any], uplink: socket.socket, channel: socket.socket) -> NoReturn:
+        """Be the executor that *spec* describes, in a process that was forked for it, until its upgrid is gone."""
+        if spec.get("path") is not None:
+            sys.path[:] = spec["path"]
+        faulthandler.enable(2, all_threads=False)  # who crashes below Python says where, and that goes into the cause
+        try:
+            executor = self._ready.get(spec["role"]) or _make(spec)
+            executor._begin(spec["home"], executor._node.spec.port + spec["births"], channel)
+        except Exception as error:
+            _say_stillborn(uplink, error)
+        _live(executor, spec, uplink)
+
+
+def _kind_of(spec: dict[str, Any]) -> _Kind:
+    """Give what makes an executor of *spec* differ from others before it begins."""
+    return tuple(spec[key] for key in ("kwargs", "rules", "terms", "address", "bind_host"))
+
+
+def _make(spec: dict[str, Any]) -> Router | Manager | Worker:
+    birth.launched = birth.Birthplace(spec["address"], spec["bind_host"])
+    return _CLASSES[spec["role"]](**_parameters(spec))
+
+
+def _live(executor: Router | Manager | Worker, spec: dict[str, Any], uplink: socket.socket) -> NoReturn:
     node = executor._node
     node.launching.is_at_home = spec["is_at_home"]
     node.execution.slate = spec["slate"]

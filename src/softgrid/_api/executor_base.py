@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -103,7 +104,6 @@ class ExecutorBase(LaunchBase):
             bind_host=bind_host,
             port=check_port(port),
             port_fetch=_boolean("portFetch", portFetch),
-            password=_text("password", password() if callable(password) else password),
             rules=rules,
             allows_udf=may_run,
             accepted=frozenset(accepted for accepted, is_accepted in self._accepts.items() if is_accepted),  # type: ignore[misc]
@@ -112,18 +112,25 @@ class ExecutorBase(LaunchBase):
             prompt_methods=PROMPT_METHODS,
             ordered_methods=ORDERED_METHODS,
             users_methods=USERS_METHODS,
-            home=launched.home if launched else new_home(temporary),
             permanent=permanent_folder(permanent),
-            first_port=port + launched.births if launched else None,
             own_rules=self._rules_given,
             is_udf_given=allowExecutingUDF is not None,
             terms=terms,
         )
-        self._node = Node(spec, self, self._open_sink, launched.channel if launched else None)
-        here.enter(self, ddfs)
+        self._password_given = password
+        self._ddfs_folder = ddfs
+        self._node = Node(spec, self, self._open_sink)
         if launched is None:
+            self._begin(new_home(temporary))
             self._node.serve_in_background()
             session.enter(self._node)
+
+    def _begin(self, home: str, first_port: int | None = None, channel: socket.socket | None = None) -> None:
+        """Be somebody, in the process that this executor is to live in."""
+        self._unique_name = os.urandom(16).hex()
+        given = self._password_given
+        self._node.open(_text("password", given() if callable(given) else given), home, first_port, channel)
+        here.enter(self, self._ddfs_folder)
 
     def _open_sink(self) -> Sink:
         kwargs = {**self._node.spec.log_kwargs, "name": self._application_name}

@@ -36,7 +36,7 @@ class GridBase:
         if killAtDisconnect is not None and not isinstance(killAtDisconnect, bool):
             raise BadArgument("killAtDisconnect", killAtDisconnect, "None, True or False")
         self._kill_at_disconnect = killAtDisconnect
-        self._unique_name = os.urandom(16).hex()
+        self._unique_name = ""
         self._application_name = "softgrid_application"
 
     def __repr__(self) -> str:
@@ -97,7 +97,7 @@ class GridBase:
     @property
     def password(self) -> str:
         """Password that whoever connects to this executor's port has to prove."""
-        return self._node.spec.password
+        return self._node.password
 
     @property
     def name(self) -> str:

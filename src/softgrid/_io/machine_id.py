@@ -7,7 +7,6 @@ cannot tell, the environment variable SOFTGRID_MACHINE_ID says it.
 from __future__ import annotations
 
 import os
-from functools import cache
 from hashlib import blake2b
 
 VARIABLE = "SOFTGRID_MACHINE_ID"
@@ -19,7 +18,6 @@ def machine_id() -> str:
     return blake2b((given or _of_system()).encode(), digest_size=16).hexdigest()
 
 
-@cache
 def _of_system() -> str:
     """Give what differs from boot to boot and from container to container."""
     try:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from itertools import count
 from time import monotonic, perf_counter, sleep
 
-from softgrid._io.poller import READ, WRITE, open_poller
+from softgrid._io.poller import READ, WRITE, Poller, open_poller
 from softgrid._util.cores import own_cores
 
 GRACE_S = 0.003
@@ -104,8 +104,10 @@ def _print_bug(error: BaseException) -> None:
 class Reactor:
     """One per process."""
 
-    def __init__(self, on_bug: Callable[[BaseException], None] = _print_bug, *, may_spin: bool = True) -> None:
-        self._poller = open_poller()
+    def __init__(
+        self, on_bug: Callable[[BaseException], None] = _print_bug, *, may_spin: bool = True, is_open: bool = True
+    ) -> None:
+        self._poller: Poller
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._masks: dict[int, int] = {}
         self._timers: list[tuple[float, int, Timer]] = []
@@ -124,12 +126,20 @@ class Reactor:
         self._standby = threading.Lock()
         self._standby.acquire()
         self._closed = False
-        self._main_thread = threading.main_thread().ident
+        self._main_thread: int | None = None
         self._shielded = False
         self._was_busy = False
         self._spin_credit = 0
         self._may_spin = may_spin and own_cores() > 1
         self._interrupted = False
+        self._wake_read = self._wake_write = -1
+        if is_open:
+            self.open()
+
+    def open(self) -> None:
+        """Take what only the process can have that this reactor is to work in: descriptors."""
+        self._main_thread = threading.main_thread().ident
+        self._poller = open_poller()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)

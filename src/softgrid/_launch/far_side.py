@@ -24,7 +24,7 @@ from softgrid._launch.lease import Lease
 from softgrid._launch.messages import MessageReader
 from softgrid._launch.relay import Relay
 from softgrid._launch.returning import Returning, widen_pipes
-from softgrid._launch.supervisor import OnClosed, RunChild, Supervisor
+from softgrid._launch.supervisor import Executors, OnClosed, Supervisor
 from softgrid._wire.control import Message
 
 GRACE_S = 3.0
@@ -36,22 +36,22 @@ READ_AHEAD = 4096
 """Little, since large messages go from the connection to an executor without passing through this process."""
 
 
-def supervise_for_owner(nonce: str, run_child: RunChild) -> None:
+def supervise_for_owner(nonce: str, executors: Executors) -> None:
     """Supervise this machine until the connection that this process is at the end of is gone."""
     with contextlib.suppress(OSError):  # sshd makes what it runs the leader of a session
         os.setsid()
     start_keeper(nonce)
-    FarSide(nonce, run_child).serve()
+    FarSide(nonce, executors).serve()
 
 
 class FarSide:
     """Joins the supervisor to the connection."""
 
-    def __init__(self, nonce: str, run_child: RunChild) -> None:
+    def __init__(self, nonce: str, executors: Executors) -> None:
         self._nonce = nonce
         self._reactor: Reactor
         self._carrier: Carrier
-        self._supervisor = Supervisor(self._open_root, run_child, self._open_end, SharedTexts.make(), self._on_begin)
+        self._supervisor = Supervisor(self._open_root, executors, self._open_end, SharedTexts.make(), self._on_begin)
         self._ends = ends_of_ssh(os.environ)
         self._lease: Lease
         self._beat_s = self._tolerance_s = 0.0

@@ -19,7 +19,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from softgrid._io.descriptors import Descriptors, close_all_but
 from softgrid._io.folders import remove_tree
@@ -54,8 +54,15 @@ OpenRoot = Callable[[Reactor, MessageReader, OnClosed], Link]
 OpenEnd = Callable[[int], Descriptors]
 """Gives what an executor is to have as the link to its upgrid, where that is behind a channel of the line."""
 
-RunChild = Callable[[dict[str, Any], socket.socket, socket.socket], NoReturn]
-"""What a forked executor does: its spec, the socket to its upgrid, the socket to the supervisor."""
+
+class Executors(Protocol):
+    """What makes the executors."""
+
+    def prepare(self, spec: dict[str, Any]) -> None:
+        """Called before one of *spec* is forked."""
+
+    def become(self, spec: dict[str, Any], uplink: socket.socket, channel: socket.socket) -> NoReturn:
+        """What the forked one does: with the socket to its upgrid, and the one to the supervisor."""
 
 
 class Child:
@@ -84,12 +91,12 @@ class Supervisor:
     def __init__(
         self,
         open_root: OpenRoot,
-        run_child: RunChild,
+        executors: Executors,
         open_end: OpenEnd | None = None,
         texts: SharedTexts | None = None,
         on_begin: Callable[[Message], None] = lambda message: None,
     ) -> None:
-        self._run_child = run_child
+        self._executors = executors
         self._open_end = open_end
         self._texts = texts
         self._on_begin = on_begin
@@ -199,6 +206,7 @@ class Supervisor:
     def _fork(self, asker: Link, token: int, spec: dict[str, Any], link_end: Descriptors) -> None:
         if self._births:
             self._load_pickler()
+        self._executors.prepare(spec)
         self._births += 1
         spec["births"] = self._births
         home_parent = spec["kwargs"].get("temporaryDir")
@@ -251,7 +259,7 @@ class Supervisor:
             spec["texts"] = self._texts
             hold_on_to(lifeline)
             gc.enable()
-            self._run_child(spec, socket.socket(fileno=link_end), channel)
+            self._executors.become(spec, socket.socket(fileno=link_end), channel)
         except BaseException:
             import traceback
 

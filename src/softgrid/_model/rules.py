@@ -129,11 +129,15 @@ def check_rule(key: object, value: object) -> None:
         raise BadArgument(f"rules[{key!r}]", value, accepted)
 
 
-def _copied(value: Any) -> Any:
+def _copied(values: Mapping[str, Any]) -> dict[str, Any]:
     """Give a copy whose dictionaries and lists are new all the way down; what else a rule may be, nobody can change."""
+    return {key: _copied_value(value) for key, value in values.items()}
+
+
+def _copied_value(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return list(map(_copied, value)) if isinstance(value, list) else value
+        return _copied(value)
+    return list(map(_copied_value, value)) if isinstance(value, list) else value
 
 
 class Rules:

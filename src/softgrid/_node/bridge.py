@@ -20,6 +20,7 @@ from softgrid._model.errors import SoftgridError, Undecodable
 from softgrid._model.names import node_id
 from softgrid._node.control import Control
 from softgrid._node.switch import Switch
+from softgrid._state.tree import Tree
 from softgrid._state.twoways import Arrived, Confirm, Effects, TwoWays, Way
 from softgrid._wire.control import Message, decode_control, encode_control, field
 from softgrid._wire.framing import MAX_BODY, Attached, Body, Carried, Kind, Outbound, frame
@@ -50,7 +51,7 @@ class Label(NamedTuple):
 class Surroundings(NamedTuple):
     """What a bridge needs of its executor."""
 
-    me: int
+    tree: Tree[Link]
     switch: Switch
     control: Control
     reactor: Reactor
@@ -67,7 +68,7 @@ class Bridge:
         self.peer: int = node_id(name)
         self._around = surroundings
         self._switch = surroundings.switch
-        self._me = surroundings.me
+        self._me = surroundings.tree.node_id
         self._lock = threading.Lock()
         self._ways: TwoWays[Item] = TwoWays()
         self._asked: set[int] = set()

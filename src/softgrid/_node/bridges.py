@@ -32,7 +32,7 @@ class Bridges:
         self._switch = switch
         self._control = control
         self._reactor = reactor
-        self._surroundings = Surroundings(tree.node_id, switch, control, reactor, self._on_broken, self._on_unreachable)
+        self._surroundings = Surroundings(tree, switch, control, reactor, self._on_broken, self._on_unreachable)
         self._leaves = False
         self.on_lost: Callable[[str, str], None] = lambda name, reason: None
         self.warn: Callable[[str], None] = lambda text: None

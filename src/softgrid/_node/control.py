@@ -10,11 +10,13 @@ from functools import partial
 from typing import Any
 
 from softgrid._io.descriptors import Descriptors
+from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._model.errors import BadArgument, NoRoute, PeerLost, SoftgridError, TimedOut, Undecodable
 from softgrid._model.names import node_id
 from softgrid._node.switch import Switch
 from softgrid._state.inflight import Batch, InFlight
+from softgrid._state.tree import Tree
 from softgrid._wire.control import Message, decode_control, encode_control
 from softgrid._wire.framing import Body, Carried, FromGuest, Kind, Outbound
 
@@ -32,11 +34,11 @@ Notice = Callable[[Any, Message, int], None]
 class Control:
     """Asks and answers."""
 
-    def __init__(self, switch: Switch, reactor: Reactor, inflight: InFlight, me: int) -> None:
+    def __init__(self, switch: Switch, reactor: Reactor, inflight: InFlight, tree: Tree[Link]) -> None:
         self._switch = switch
         self._reactor = reactor
         self._inflight = inflight
-        self._me = me
+        self._tree = tree
         self.methods: dict[str, Method] = {}
         self.guest_methods: dict[str, Method] = {}
         """What executors that joined by hand may ask, unless they are trusted like others."""
@@ -59,7 +61,7 @@ class Control:
         target = node_id(name)
         batch = Batch([name], [message])
         batch.on_done = lambda: on_answer(self.read(batch))
-        if target != self._me and self._switch.hop_to(target) is None:
+        if target != self._tree.node_id and self._switch.hop_to(target) is None:
             batch.fill(0, _unreachable(name))
             return batch
         message_id = self._inflight.open(batch, 0, target)
@@ -118,12 +120,12 @@ class Control:
 
     def _ask_one(self, batch: Batch, index: int, target: int, message: Message) -> None:
         hop = self._switch.hop_to(target)
-        if target != self._me and hop is None:
+        if target != self._tree.node_id and hop is None:
             self._reactor.run_in_turn(lambda: batch.fill(index, _unreachable(batch.names[index])))
             return
         message_id = self._inflight.open(batch, index, target)
         self._switch.send(Kind.CONTROL, target, message_id, Outbound(encode_control(message)))
-        if hop is not None and target != self._me and (hop.closed or self._switch.hop_to(target) is not hop):
+        if hop is not None and target != self._tree.node_id and (hop.closed or self._switch.hop_to(target) is not hop):
             self._reactor.run_in_turn(lambda: self._inflight.refuse(message_id, target, _unreachable))
 
     def tell(self, name: str, message: Message) -> None:

@@ -83,8 +83,6 @@ class Launching:
         address: str,
         bind_host: str,
         cores: int,
-        home: str,
-        line: LocalLine | None,
         health: Health,
     ) -> None:
         self._tree = tree
@@ -99,7 +97,7 @@ class Launching:
         self._cores = cores
         self.places = Places(tree, rules, address, machine_id())
         self._health = health
-        self._machines = Machines(reactor, rules, address, home, line, lambda: health.terms, self._on_machine_up)
+        self._machines = Machines(reactor, rules, address, lambda: health.terms, self._on_machine_up)
         self._children: dict[str, Spawn] = {}
         self.is_at_home = True
         """Whether this is the machine of whoever asks for launches, whose paths mean something here: it is not once the
@@ -269,6 +267,10 @@ class Launching:
     def start_supervisor(self) -> None:
         """Have the supervisor of this machine warm before the first launch asks for it."""
         self._machines.start_supervisor()
+
+    def move_in(self, home: str, line: LocalLine | None) -> None:
+        """This executor has a home on its machine now and, where it was forked, a line to who did that."""
+        self._machines.move_in(home, line)
 
     def ensure_supervisor(self) -> None:
         """Have a supervisor, which removes this executor's home if it is killed; raises LaunchFailed. Blocks."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from time import monotonic, time
 from typing import Any, NamedTuple
 
+from softgrid._io.link import Link
 from softgrid._io.reactor import Reactor, Waiter
 from softgrid._io.threads import Serial
 from softgrid._model.errors import Undecodable, shorten
@@ -20,6 +21,7 @@ from softgrid._node.control import Control
 from softgrid._node.switch import Switch
 from softgrid._state.logflow import LogCredit, LogWindow
 from softgrid._state.logring import LogRing
+from softgrid._state.tree import Tree
 from softgrid._wire.control import Message, decode_control, encode_control, field
 from softgrid._wire.framing import Kind, Outbound
 
@@ -49,14 +51,14 @@ class Logs:
 
     def __init__(
         self,
-        name: str,
+        tree: Tree[Link],
         switch: Switch,
         reactor: Reactor,
         control: Control,
         log_kwargs: dict[str, Any],
         open_sink: Callable[[], Sink],
     ) -> None:
-        self._name = name
+        self._tree = tree
         self._switch = switch
         self._reactor = reactor
         self._control = control
@@ -117,7 +119,7 @@ class Logs:
         record = LogRecord(
             log_type,
             str(message),
-            origin or self._name,
+            origin or self._tree.name,
             time() if utc is None else utc,
             text,
             tback,

@@ -28,8 +28,6 @@ class Machines:
         reactor: Reactor,
         rules: Callable[[], Rules],
         address: str,
-        home: str,
-        line: LocalLine | None,
         terms: Callable[[], Terms],
         on_up: Callable[[SshLine], None],
     ) -> None:
@@ -38,9 +36,15 @@ class Machines:
         self._reactor = reactor
         self._rules = rules
         self._address = address
-        self._home = home
-        self._local: dict[str | None, LocalLine] = {None: line} if line else {}
+        self._home = ""
+        self._local: dict[str | None, LocalLine] = {}
         self._others: dict[Hashable, SupervisorLine] = {}
+
+    def move_in(self, home: str, line: LocalLine | None) -> None:
+        """This executor has a home on this machine now and, where it was forked, a line to who did that."""
+        self._home = home
+        if line is not None:
+            self._local[None] = line
 
     def line_to(self, item: Message) -> tuple[str, SupervisorLine]:
         """Give the address that executors of the machine have in their names, and the line to its supervisor.

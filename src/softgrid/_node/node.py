@@ -86,62 +86,53 @@ class NodeSpec(NamedTuple):
     bind_host: str
     port: int
     port_fetch: bool
-    password: str
     rules: Rules
     allows_udf: bool
     accepted: frozenset[Role]
     log_kwargs: dict[str, Any]
     methods: frozenset[str]
     prompt_methods: frozenset[str]
-    home: str
     permanent: str
     ordered_methods: frozenset[str] = frozenset()
     users_methods: frozenset[str] = frozenset()
-    first_port: int | None = None
     own_rules: Mapping[str, Any] = MappingProxyType({})
     """What was given beside the rules of the grid, and holds whatever grid is joined."""
     is_udf_given: bool = False
     terms: Terms = Terms()
     """How often executors on other machines must give signs of life, and for how long they may give none."""
 
-    def __repr__(self) -> str:
-        return f"<NodeSpec {self.role} {self.name}>"  # the password is nobody's to read
-
 
 class Node:
-    """A running executor."""
+    """An executor, made of its parts by the constructor; ``open`` gives it what is its own, and it runs.
 
-    def __init__(
-        self,
-        spec: NodeSpec,
-        owner: object,
-        open_sink: Callable[[], Sink],
-        channel: socket.socket | None = None,
-    ) -> None:
+    What is not opened yet holds no descriptor, name or thread: it may be copied by a fork as often as one likes.
+    """
+
+    def __init__(self, spec: NodeSpec, owner: object, open_sink: Callable[[], Sink]) -> None:
         self.spec = spec
         self.rules = spec.rules
-        self.born_utc = time()
+        self.password = ""
+        self.born_utc = 0.0
         self.cores = own_cores()
+        self._machine = machine_id()
         self.is_disconnected = False
         self._left = Waiter()
         self._lock = threading.Lock()
-        self._port_socket = self._reserve_port(spec)
-        address = spec.address
-        self.grid_name = GridName(spec.role, spec.name, address, os.getpid(), self._port_socket.getsockname()[1])
-        self.name = str(self.grid_name)
+        self._port_socket: socket.socket
+        self.grid_name = GridName(spec.role, spec.name, spec.address, 0, 0)
         self.returned_results: dict[str, list[Any]] = {}
         self._chores = Serial("softgrid-results", self._on_bug)
         self._servants = IdleThreads("softgrid-queue", idle_limit=1)
 
-        self.reactor = Reactor(self._on_bug)
-        self.tree: Tree[Link] = Tree(self.name, spec.role)
+        self.reactor = Reactor(self._on_bug, is_open=False)
+        self.tree: Tree[Link] = Tree(str(self.grid_name), spec.role)
         self.segments = SegmentPool(self.reactor, self._segment_limit)
         self.switch = Switch(self.tree, self.segments, self.reactor.run_in_turn, self._on_unroutable)
         self.switch.on_bug = self._on_bug
         self.switch.compression_level = spec.rules["transfer_compression_level"]
         self.transfers = Transfers(self.tree, self.switch, self.reactor, self._on_uncollected, self._keep_named)
-        self.control = Control(self.switch, self.reactor, self.transfers.inflight, self.tree.node_id)
-        self.logs = Logs(self.name, self.switch, self.reactor, self.control, spec.log_kwargs, open_sink)
+        self.control = Control(self.switch, self.reactor, self.transfers.inflight, self.tree)
+        self.logs = Logs(self.tree, self.switch, self.reactor, self.control, spec.log_kwargs, open_sink)
         self.membership = Membership(
             self.tree,
             self.switch,
@@ -160,7 +151,6 @@ class Node:
         self.bridges.warn = lambda text: self.logs.say("warn", text)
         self.transfers.bridges = self.bridges.table
         self.membership.before_gone = self._before_gone
-        line = LocalLine(channel, self.reactor) if channel is not None else None
         self.launching = Launching(
             self.tree,
             self.switch,
@@ -169,11 +159,9 @@ class Node:
             self.logs,
             self.reactor,
             lambda: self.rules,
-            address,
+            spec.address,
             spec.bind_host,
             self.cores,
-            spec.home,
-            line,
             self.health,
         )
         self.transfers.last_calls = self.membership.last_calls
@@ -192,10 +180,8 @@ class Node:
             ordered_methods=spec.ordered_methods,
             users_methods=spec.users_methods,
         )
-        self.home = Home(spec.home, self.launching.ensure_supervisor)
+        self.home: Home
         self._stores: Stores | None = None
-        if has_packages(spec.permanent):
-            self.stores.packages.look_in("permanent")
         self.killing = Killing(self.tree, self.switch, self.control, self.membership, self.launching, self.reactor)
         self.garbage = Garbage(self.tree, self.control)
         self.fanout = FanOut(self.tree, self.switch, self.functions)
@@ -275,31 +261,54 @@ class Node:
         self._resuming = Resuming(
             self.reactor, self._replay_limit, self._certificate, self._admission.on_entered, self._on_stranger
         )
-        self._doorway = self._open_doorway()
+        self._doorway: Doorway | None = None
         self.on_upgrid_lost: Callable[[str], None] = lambda reason: None
 
     # -- making ---------------------------------------------------------------------------------------------------
+
+    def open(
+        self, password: str, home: str, first_port: int | None = None, channel: socket.socket | None = None
+    ) -> None:
+        """Begin to be somebody, in the process that this executor is to live in.
+
+        *first_port* is to be tried first; *channel* leads to the supervisor, if one has forked this process.
+        """
+        self._port_socket = self._reserve_port(self.spec, first_port)
+        self.password = password
+        self.born_utc = time()
+        self.reactor.open()
+        port: int = self._port_socket.getsockname()[1]
+        self.grid_name = self.grid_name._replace(pid=os.getpid(), port=port)
+        self.tree.take_name(str(self.grid_name))
+        self.home = Home(home, self.launching.ensure_supervisor)
+        self.launching.move_in(home, LocalLine(channel, self.reactor) if channel is not None else None)
+        if has_packages(self.spec.permanent):
+            self.stores.packages.look_in("permanent")
+        self._doorway = self._open_doorway()
+
+    @property
+    def name(self) -> str:
+        """The grid unique name of this executor."""
+        return self.tree.name
 
     def _segment_limit(self) -> int:
         limit: int | None = self.rules["executor_maximum_shared_memory"]
         return segment_limit() if limit is None else limit
 
-    def _reserve_port(self, spec: NodeSpec) -> socket.socket:
+    def _reserve_port(self, spec: NodeSpec, first_port: int | None) -> socket.socket:
         listens = spec.role != "worker"
         return reserve_port(
             spec.bind_host,
             spec.port,
             fetch=spec.port_fetch,
             listen=listens,
-            first_try=spec.first_port,
+            first_try=first_port,
         )
 
     def _open_doorway(self) -> Doorway | None:
         if self.spec.role == "worker":
             return None
-        return Doorway(
-            self._port_socket, self.reactor, self.spec.password, self._resuming.on_entered, self._on_stranger
-        )
+        return Doorway(self._port_socket, self.reactor, self.password, self._resuming.on_entered, self._on_stranger)
 
     def _certificate(self) -> bytes:
         identity = self._doorway.identity() if self._doorway is not None else None
@@ -404,10 +413,10 @@ class Node:
         about = {
             "name": self.name,
             "cores": self.cores,
-            "machine": machine_id(),
+            "machine": self._machine,
             "allows_udf": self.execution.allows_udf,
         }
-        return {**about, "password": self.spec.password}
+        return {**about, "password": self.password}
 
     def _adopt_rules(self, given: Message) -> None:
         """Go by the rules of the grid that was joined; what was given to this executor itself is laid over them."""

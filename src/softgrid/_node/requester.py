@@ -49,7 +49,6 @@ class Requester:
         self._posts = posts
         self._ids = ids
         self._logs = logs
-        self._name = tree.name.encode()
         self._asked = Asked()
         self._lock = threading.Lock()
         self._alarm = Alarm(reactor, self._expire)
@@ -74,7 +73,7 @@ class Requester:
         try:
             if is_registered:
                 self._register(Request(token, number, node_id(responder), responder, monotonic() + timeout, allowed))
-            head = encode_head(token, number, timeout, 0, self._name)
+            head = encode_head(token, number, timeout, 0, self._tree.name.encode())
             waiting = self._posts.post(REQUEST, responder, message_id, head, payload)
             if waiting is not None:
                 self._posts.wait(waiting, timeout)

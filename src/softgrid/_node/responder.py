@@ -45,7 +45,6 @@ class Responder:
         self._inflight = inflight
         self._ids = ids
         self._logs = logs
-        self._name = tree.name.encode()
         self._received = Received()
         self._lock = threading.Lock()
         self._alarm = Alarm(reactor, self._expire)
@@ -123,7 +122,7 @@ class Responder:
                 request = self._received.take_unanswered(node_id(requester), token, monotonic())
             number = 0 if request is None else request.number
             mark = (0 if is_logged else QUIET) if wait is None else VERDICT
-            head = encode_head(token, number, inf, mark, self._name)
+            head = encode_head(token, number, inf, mark, self._tree.name.encode())
             if wait is None:
                 message_id = next(self._ids) if is_logged else next(self._ids) | QUIET_POST
                 self._send(RESPONSE, request, requester, message_id, head, payload)

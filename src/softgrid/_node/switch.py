@@ -70,6 +70,14 @@ class Routed(Protocol):
     def upgrid(self) -> str | None: ...
 
 
+def _buffer() -> memoryview:
+    """Give memory whose pages cost nothing until they are touched, which most of an idle executor's never are.
+
+    A process that is forked has it for itself.
+    """
+    return memoryview(mmap.mmap(-1, BUFFER_SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+
+
 class Switch:
     """The crossing of all links of one executor, or of one bridge."""
 
@@ -84,10 +92,8 @@ class Switch:
         self._run_in_turn = run_in_turn
         self.segments = segments
         self._tree = tree
-        self._me: int = tree.node_id
         self._routes = tree.routes
-        # Pages of an anonymous map cost nothing until they are touched, which most of an idle executor's never are.
-        self._view = memoryview(mmap.mmap(-1, BUFFER_SIZE)) if buffer is None else buffer
+        self._view = _buffer() if buffer is None else buffer
         self._assemblers: dict[Link, Assembler] = {}
         self._on_refused = on_refused
         self.on_bug: Callable[[BaseException], None] = lambda error: None
@@ -101,7 +107,7 @@ class Switch:
 
     def beside(self, peer: int, link: Link) -> Switch:
         """Give a crossing for a link to *peer* alone: nobody else is believed over it, and nothing is passed on."""
-        ends = _TwoEnds(self._me, {peer: link})
+        ends = _TwoEnds(self._tree.node_id, {peer: link})
         crossing = Switch(ends, self.segments, self._run_in_turn, lambda link, header, why: None, self._view)
         crossing.compression_level = self.compression_level
         crossing.on_bug = self.on_bug
@@ -133,8 +139,9 @@ class Switch:
 
         Gives a waiter that is set when the payload's memory is its owner's again, or None when it is already.
         """
-        source = self._me if source is None else source
-        if destination == self._me:
+        me = self._tree.node_id
+        source = me if source is None else source
+        if destination == me:
             received = _as_received(outbound)
             self._run_in_turn(lambda: self.deliver[kind](_NO_LINK, source, message_id, received))
             return None
@@ -174,9 +181,8 @@ class Switch:
         hop = self.hop_to(destination)
         if hop is None or not hop.passes_descriptors:
             return False
-        data = frame(
-            Kind.CONTROL, destination, self._me, message_id, head, flags=CARRYING, descriptors=len(descriptors)
-        )
+        me = self._tree.node_id
+        data = frame(Kind.CONTROL, destination, me, message_id, head, flags=CARRYING, descriptors=len(descriptors))
         hop.send(data, destination, descriptors)
         return True
 
@@ -216,7 +222,7 @@ class Switch:
 
     def _take_frames(self, link: Link, end: int) -> int:  # noqa: C901  (every message's way: one loop, few calls)
         """Handle the whole frames in the buffer; gives how many bytes they were."""
-        view, me, routes = self._view, self._me, self._routes
+        view, me, routes = self._view, self._tree.node_id, self._routes
         unpack = HEADER.unpack_from
         position = run_start = 0
         run_hop: Link | None = None

@@ -74,13 +74,17 @@ class Tree(Generic[Hop]):
     """The part of the grid that one executor knows."""
 
     def __init__(self, name: str, role: Role) -> None:
-        self.name = name
-        self.node_id = node_id(name)
+        self.take_name(name)
         self.role = role
         self.upgrid_path: tuple[str, ...] = ()
         self.members: dict[NodeId, Member[Hop]] = {}
         self.routes: dict[int, Hop] = {}
         self._departed: OrderedDict[NodeId, str] = OrderedDict()
+
+    def take_name(self, name: str) -> None:
+        """From now on this executor is *name*; before anybody knows it."""
+        self.name = name
+        self.node_id = node_id(name)
 
     @property
     def path(self) -> tuple[str, ...]:
