@@ -13,4 +13,4 @@ class Birthplace(NamedTuple):
 
 
 launched: Birthplace | None = None
-"""Set before a launched executor is made, in the processes that make such; None everywhere else."""
+"""Set while a launched executor is made; None while others are, also in a process that is one itself."""

@@ -80,7 +80,10 @@ class Executors:
             executor._begin(spec["home"], executor._node.spec.port + spec["births"], channel)
         except Exception as error:
             _say_stillborn(uplink, error)
-        _live(executor, spec, uplink)
+        _prepare_process(executor, spec)
+        executor._node.adopt_uplink(uplink, passes_descriptors=spec["passes_descriptors"])
+        executor._node.serve()
+        os._exit(0)
 
 
 def _kind_of(spec: dict[str, Any]) -> _Kind:
@@ -90,10 +93,14 @@ def _kind_of(spec: dict[str, Any]) -> _Kind:
 
 def _make(spec: dict[str, Any]) -> Router | Manager | Worker:
     birth.launched = birth.Birthplace(spec["address"], spec["bind_host"])
-    return _CLASSES[spec["role"]](**_parameters(spec))
+    try:
+        return _CLASSES[spec["role"]](**_parameters(spec))
+    finally:
+        birth.launched = None
 
 
-def _live(executor: Router | Manager | Worker, spec: dict[str, Any], uplink: socket.socket) -> NoReturn:
+def _prepare_process(executor: Router | Manager | Worker, spec: dict[str, Any]) -> None:
+    """Make this process one that serves *executor* and nothing else."""
     node = executor._node
     node.launching.is_at_home = spec["is_at_home"]
     node.execution.slate = spec["slate"]
@@ -124,9 +131,6 @@ def _live(executor: Router | Manager | Worker, spec: dict[str, Any], uplink: soc
         node.modules.serve_imports()
     os.register_at_fork(after_in_child=node.abandon)  # a fork of user code is not this executor
     _name_process(spec["role"])
-    node.adopt_uplink(uplink, passes_descriptors=spec["passes_descriptors"])
-    node.serve()
-    os._exit(0)
 
 
 def _parameters(spec: dict[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class ExecutorBase(LaunchBase):
             _positive("heartbeatTolerance", kwargs.pop("heartbeatTolerance", 60)),
         )
         super().__init__(*args, **kwargs)
-        launched = birth.launched
+        self._is_launched = birth.launched is not None
         role: Role = self._role  # type: ignore[assignment]
         self._application_name = _text("applicationName", applicationName)
         self._relaunch = _relaunch(relaunch)
@@ -120,7 +120,7 @@ class ExecutorBase(LaunchBase):
         self._password_given = password
         self._ddfs_folder = ddfs
         self._node = Node(spec, self, self._open_sink)
-        if launched is None:
+        if not self._is_launched:
             self._begin(new_home(temporary))
             self._node.serve_in_background()
             session.enter(self._node)
@@ -134,7 +134,7 @@ class ExecutorBase(LaunchBase):
 
     def _open_sink(self) -> Sink:
         kwargs = {**self._node.spec.log_kwargs, "name": self._application_name}
-        if birth.launched is not None:
+        if self._is_launched:
             kwargs["logToStdout"] = False  # what it says is printed where the orchestrator runs
         logger = Globals.Logger(**kwargs)
 

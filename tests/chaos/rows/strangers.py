@@ -182,7 +182,7 @@ def other_user(run: Run) -> None:
     for each in (run.folder, *run.folder.parents[:1]):
         each.chmod(0o755)
     pids = [str(pid_in(name)) for name in (*grid.O.managers, *grid.O.workers)]
-    secret = grid.O._node.spec.password
+    secret = grid.O.password
     said = subprocess.run(
         ["python3", "-I", str(peek), secret, *pids],
         user=nobody.pw_uid,
