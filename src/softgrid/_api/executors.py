@@ -136,6 +136,8 @@ class Orchestrator(ExecutorBase, TaskScheduler):
         *args: Any,
         **kwargs: Any,
     ) -> None:
+        from softgrid._launch.starting import start_supervisor
+
         given = kwargs.get("rules")
         rules = {**Globals.RULES, **(given if isinstance(given, dict) else {})}
         kwargs.update(
@@ -147,8 +149,13 @@ class Orchestrator(ExecutorBase, TaskScheduler):
             acceptManagers=rules.get("orchestrator_allow_managers") if acceptManagers is None else acceptManagers,
             acceptWorkers=rules.get("orchestrator_allow_workers") if acceptWorkers is None else acceptWorkers,
         )
-        super().__init__(*args, **kwargs)
-        self._node.launching.start_supervisor()
+        started = start_supervisor()  # which loads what executors need while this process does so too
+        try:
+            super().__init__(*args, **kwargs)
+        except BaseException:
+            started.give_up()
+            raise
+        self._node.launching.take_supervisor(started)
 
     @property
     def role(self) -> str:

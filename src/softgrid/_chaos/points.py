@@ -36,8 +36,8 @@ def _points(*lines: str) -> dict[str, Point]:
 
 
 LAUNCH = _points(
-    "supervisor-wanted      orchestrator before _node.machines       Machines.start_supervisor",
-    "supervisor-started     orchestrator after  _node.machines       Machines.start_supervisor",
+    "supervisor-wanted      orchestrator before _node.machines       Machines.take_supervisor",
+    "supervisor-started     orchestrator after  _node.machines       Machines.take_supervisor",
     "supervisor-up          supervisor   before _launch.supervisor   Supervisor.run",
     "supervisor-told        supervisor   after  _launch.supervisor   Supervisor._begin",
     "launch-asked           orchestrator before _node.launching      Launching.launch",

@@ -12,8 +12,8 @@ from time import sleep
 
 from softgrid._io.folders import remove_tree
 from softgrid._io.lifeline import kill_group, processes_with
+from softgrid._launch.cookies import COOKIE
 from softgrid._launch.homes import machine_home
-from softgrid._launch.messages import COOKIE
 
 ROUNDS = 50
 PAUSE_S = 0.02

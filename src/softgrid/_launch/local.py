@@ -7,38 +7,20 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from softgrid._io.descriptors import Descriptors
 from softgrid._io.lifeline import kill_group, processes_with
 from softgrid._io.link import Link
 from softgrid._io.process import Process, await_gone
 from softgrid._io.reactor import Reactor
-from softgrid._launch.bundle import boot, carried_importer
+from softgrid._launch.cookies import COOKIE
 from softgrid._launch.homes import Homes
 from softgrid._launch.line import OnClosed, OnReadable, SupervisorLine
-from softgrid._launch.messages import COOKIE, MessageReader, send_message
-from softgrid._model.errors import LaunchFailed
+from softgrid._launch.messages import MessageReader, send_message
+from softgrid._launch.starting import StartedSupervisor
 from softgrid._wire.control import Message
-
-if TYPE_CHECKING:
-    from softgrid._launch.bundle_importer import BundleImporter
-
-_BOOT = """\
-import os, sys
-try:
-    os.getcwd()
-except OSError:  # it is gone: Python 3.13.0 cannot import from nowhere
-    os.chdir("/")
-sys.path[:] = [*{first!r}, *filter(None, sys.path), *{last!r}]
-{importable}
-from softgrid._api.child import supervise
-supervise({descriptor})
-"""
-_RECEIVED = "__import__('socket').socket(fileno=os.dup({0})).recv({1}, __import__('socket').MSG_WAITALL)"
 
 DYING_S = 2.0
 
@@ -123,55 +105,9 @@ class LocalLine(SupervisorLine):
             self._homes.remove_all()
 
 
-def start_supervisor(reactor: Reactor, home: str, executable: str | None = None) -> LocalLine:
-    """Start the supervisor of this machine under this process, whose home is *home*; raises LaunchFailed."""
-    mine, theirs = socket.socketpair()
-    command = executable or sys.executable
-    cookie = os.urandom(16).hex()
-    theirs.set_inheritable(True)
-    is_own = executable is None or os.path.realpath(command) == os.path.realpath(sys.executable)
-    importer = carried_importer()
-    program = _boot_installed(theirs.fileno(), is_own) if importer is None else _boot_carried(theirs.fileno(), importer)
-    try:
-        process = Process([command, "-c", program], {**os.environ, COOKIE: cookie})
-    except (OSError, ValueError) as error:
-        mine.close()
-        raise LaunchFailed("start the supervisor", f"{command}: {error}", is_final=True) from None
-    finally:
-        theirs.close()
-    homes = Homes(os.path.join(home, f"below-{cookie[:16]}"))
-    line = LocalLine(mine, reactor, process=process, cookie=cookie, homes=homes)
-    bundle = importer.bundle if importer is not None else b""
-    line.begin(_import_path() if is_own else None, bundle, home, homes.folder)
+def line_to(supervisor: StartedSupervisor, reactor: Reactor, home: str) -> LocalLine:
+    """Open the line to a supervisor that was started under this process, whose home is *home*."""
+    homes = Homes(os.path.join(home, f"below-{supervisor.cookie[:16]}"))
+    line = LocalLine(supervisor.sock, reactor, process=supervisor.process, cookie=supervisor.cookie, homes=homes)
+    line.begin(supervisor.path, supervisor.bundle, home, homes.folder)
     return line
-
-
-def _boot_installed(descriptor: int, is_own: bool) -> str:
-    last = [] if is_own else _dependencies()
-    return _BOOT.format(first=[_root()], last=last, importable="", descriptor=descriptor)
-
-
-def _boot_carried(descriptor: int, importer: BundleImporter) -> str:
-    """Give the program for a supervisor that gets softgrid as its first message, as this process once did."""
-    importable = boot(_RECEIVED.format(descriptor, len(importer.bundle)))
-    return _BOOT.format(first=[], last=[], importable=importable, descriptor=descriptor)
-
-
-def _root() -> str:
-    """Give the folder that softgrid is imported from."""
-    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-
-
-def _dependencies() -> list[str]:
-    """Where another Python finds what softgrid needs (pure Python, fit for any version), after all that is its own."""
-    import cloudpickle
-    import pysimplelog
-
-    return sorted({os.path.dirname(os.path.dirname(str(module.__file__))) for module in (cloudpickle, pysimplelog)})
-
-
-def _import_path() -> list[str]:
-    """Where executors of this machine look for modules: where this process does, so that the user's own are found."""
-    path = [os.path.abspath(entry) for entry in sys.path]
-    root = [] if carried_importer() is not None else [_root()]
-    return path if set(root) <= set(path) else path + root

@@ -18,10 +18,6 @@ from softgrid._wire.control import Message, decode_control, encode_control
 from softgrid._wire.framing import HEADER, HEADER_SIZE, Header, Kind, check_header, frame
 
 MAX_MESSAGE = 256 * 1024
-COOKIE = "SOFTGRID_GRID"
-"""Environment variable by which processes of a grid are found again."""
-SPARED = "SOFTGRID_SPARED"
-"""The same for those among them that end by themselves in a moment, having passed on that everything ends."""
 
 
 def send_message(link: Link, message: Message, descriptors: Descriptors | None = None) -> None:

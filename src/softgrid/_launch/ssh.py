@@ -36,8 +36,9 @@ from softgrid._launch.boot_there import (
     program_there,
     read_greeting,
 )
+from softgrid._launch.cookies import COOKIE, SPARED
 from softgrid._launch.line import OnClosed, OnEvent, OnReadable, SupervisorLine
-from softgrid._launch.messages import COOKIE, SPARED, MessageReader, send_message
+from softgrid._launch.messages import MessageReader, send_message
 from softgrid._launch.ssh_return import SshReturn, end_process
 from softgrid._model.addresses import MachineAddress
 from softgrid._model.errors import BadArgument, LaunchFailed

@@ -35,8 +35,9 @@ from softgrid._io.memory_kills import Group, MemoryKills
 from softgrid._io.reactor import Reactor
 from softgrid._io.shared_texts import SharedTexts
 from softgrid._io.slate import Slate
+from softgrid._launch.cookies import COOKIE, SPARED
 from softgrid._launch.homes import Homes, machine_home
-from softgrid._launch.messages import COOKIE, SPARED, MessageReader, send_message
+from softgrid._launch.messages import MessageReader, send_message
 from softgrid._wire.control import Message
 from softgrid._wire.values import load_pickler
 

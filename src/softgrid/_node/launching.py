@@ -41,6 +41,7 @@ from softgrid._wire.values import load_pickler
 
 if TYPE_CHECKING:
     from softgrid._launch.ssh import SshLine
+    from softgrid._launch.starting import StartedSupervisor
 
 CAUSE_PATIENCE_S = 0.5
 LOOPBACK = "127.0.0.1"
@@ -264,9 +265,9 @@ class Launching:
             link, lambda error, name: self._on_joined(spawn, error, name), heir_of=item.get("heir_of")
         )
 
-    def start_supervisor(self) -> None:
-        """Have the supervisor of this machine warm before the first launch asks for it."""
-        self._machines.start_supervisor()
+    def take_supervisor(self, started: StartedSupervisor) -> None:
+        """Use a supervisor of this machine that was started before this executor was there."""
+        self._machines.take_supervisor(started)
 
     def move_in(self, home: str, line: LocalLine | None) -> None:
         """This executor has a home on its machine now and, where it was forked, a line to who did that."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from softgrid._io.ports import is_local
 from softgrid._io.reactor import Reactor
+from softgrid._launch.cookies import COOKIE
 from softgrid._launch.line import SupervisorLine
-from softgrid._launch.local import LocalLine, start_supervisor
-from softgrid._launch.messages import COOKIE
+from softgrid._launch.local import LocalLine, line_to
+from softgrid._launch.starting import StartedSupervisor, start_supervisor
 from softgrid._model.addresses import MachineAddress, parse_address
 from softgrid._model.rules import Rules
 from softgrid._state.health import Terms
@@ -60,7 +61,7 @@ class Machines:
     def _line_here(self, executable: str | None) -> LocalLine:
         line = self._local.get(executable)
         if line is None or not line.is_open:
-            line = self._local[executable] = start_supervisor(self._reactor, self._home, executable)
+            line = self._local[executable] = line_to(start_supervisor(executable), self._reactor, self._home)
         return line
 
     def _line_there(self, address: MachineAddress, executable: str | None) -> SupervisorLine:
@@ -84,6 +85,10 @@ class Machines:
     def start_supervisor(self) -> None:
         """Have the supervisor of this machine warm before the first launch asks for it."""
         self._line_here(None)
+
+    def take_supervisor(self, started: StartedSupervisor) -> None:
+        """Use a supervisor of this machine that was started before."""
+        self._local[None] = line_to(started, self._reactor, self._home)
 
     @property
     def has_supervisor(self) -> bool:
