@@ -109,7 +109,7 @@ class TransferBase(MachineManagement):
     def get_transfer_wait_timeout(
         self, transferTimeout: float = 10, multiplier: float = 3, pathLength: int | None = None
     ) -> float:
-        """Give ``transferTimeout * ceil(pathLength / multiplier)``, in seconds.
+        """Give ``transferTimeout * ceil(pathLength / multiplier)`` in seconds, never less than one *transferTimeout*.
 
         Parameters
           1. transferTimeout (number): seconds to wait for one transfer
@@ -140,7 +140,7 @@ class TransferBase(MachineManagement):
         bounce: Any = None,
         collect: bool = False,
         transferTimeout: float | None = None,
-        multiplier: float = Globals.maxint,
+        multiplier: float | list[float] = Globals.maxint,
         *,
         onTimeout: str = "drop",
     ) -> Any:
@@ -156,7 +156,8 @@ class TransferBase(MachineManagement):
              the call on instead of running it; what is meant for many workers of a manager then travels to it once
           5. collect (bool): whether to wait for the results and return them
           6. transferTimeout (None, number): seconds after which a result is no longer waited for; the call may run on
-          7. multiplier (number): the timeout is multiplied by ``ceil(len(gridPath) / multiplier)``
+          7. multiplier (number, list): the timeout is multiplied by ``ceil(len(gridPath) / multiplier)``; a list has
+             one for each receiver, so that one may be waited for longer than another
           8. onTimeout (str): what becomes of a call that has not ended then: 'drop': it may run on; 'kill': it is
              cancelled as by ``cancel_transfer``
 

@@ -26,6 +26,7 @@ from softgrid._wire.functions import (
     FunctionSource,
     PickledFunction,
     encode_function,
+    source_in,
 )
 from softgrid._wire.portable import pickle_portably
 
@@ -49,7 +50,7 @@ class Encoder:
         """Read the function of some transfer kwargs; pickles it when it is a callable."""
         function = kwargs.get("function")
         if isinstance(function, Mapping):
-            return FunctionSource(_source_of(function))
+            return FunctionSource(source_in(function, "func"))
         if isinstance(function, str) and function.strip():
             return FunctionName(function) if function.isidentifier() else FunctionSource(function)
         if not callable(function):
@@ -127,20 +128,6 @@ class Encoder:
         """Executors are gone, and what they knew with them."""
         for target in targets:
             self._known.pop(target, None)
-
-
-def _source_of(function: Mapping[str, Any]) -> str:
-    """Give a function that came as a dictionary as source text, whose last function is the one that is meant."""
-    source, name = function.get("source"), function.get("name")
-    if not isinstance(source, str) or not source.strip() or function.keys() - {"source", "name"}:
-        raise BadArgument("func", function, "a dictionary {'source': text, 'name': None or which function in it}")
-    if name is None:
-        return source
-    from textwrap import dedent
-
-    if not isinstance(name, str) or not name.isidentifier():
-        raise BadArgument("func", function, "None or the name of a function as 'name'")
-    return f"{dedent(source)}\n{name} = {name}\n"
 
 
 def flags_and_options(kwargs: Kwargs) -> tuple[int, Message]:
