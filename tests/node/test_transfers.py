@@ -143,6 +143,13 @@ def test_a_call_says_what_is_to_be_done_and_how(sending: Sending) -> None:
     assert options == {"result_name": "r", "promise": "p", "propagate": ["propagate_workers"]}
 
 
+@pytest.mark.parametrize("pairs", [[("a", 1), ("b", 2)], (["a", 1], ["b", 2])])
+def test_keyword_arguments_may_come_as_pairs(sending: Sending, pairs: Any) -> None:
+    sending.transfer([A1], {"function": "f", "kwargs": pairs}, answers=[(A1, None)])
+    ((_, _, call),) = sending.sent
+    assert call.arguments() == ((), {"a": 1, "b": 2})
+
+
 def test_a_call_says_nothing_that_was_not_asked_for(sending: Sending) -> None:
     sending.transfer([A1], {"function": "f"}, answers=[(A1, None)])
     ((_, _, call),) = sending.sent
@@ -200,6 +207,8 @@ def test_nobody_to_send_to_is_no_results(sending: Sending) -> None:
         ({"function": "f", "args": 5}, "args"),
         ({"function": "f", "args": "text"}, "args"),
         ({"function": "f", "kwargs": [1]}, "kwargs"),
+        ({"function": "f", "kwargs": [("a", 1), ("b",)]}, "kwargs"),
+        ({"function": "f", "kwargs": ((1, 2),)}, "kwargs"),
         ({"function": "f", "kwargs": {1: 2}}, "kwargs"),
         ({"function": "f", "priority": "high"}, "priority"),
         ({"function": "f", "promise_password": 5}, "promisePassword"),

@@ -37,7 +37,7 @@ class TransferBase(MachineManagement):
         self,
         func: str | Callable[..., Any] | None = None,
         args: tuple[Any, ...] | list[Any] | None = None,
-        kwargs: dict[str, Any] | None = None,
+        kwargs: dict[str, Any] | list[tuple[str, Any]] | tuple[tuple[str, Any], ...] | None = None,
         priority: float | None = 1,
         bounce: Any = None,
         promisePassword: str | None = None,
@@ -55,7 +55,7 @@ class TransferBase(MachineManagement):
           1. func (str, callable): what to run: a callable (lambdas, closures, bound methods and callable objects too),
              source text of a function or lambda, or the name of a method of the executor or of a stored function
           2. args (None, tuple, list): positional arguments
-          3. kwargs (None, dict): keyword arguments
+          3. kwargs (None, dict, tuple, list): keyword arguments; a tuple or list has pairs of a name and a value
           4. priority (None, number): place in the receiver's queue, smaller first; None runs at once, beside the queue
           5. bounce (None, str, list): see ``transfer``
           6. promisePassword (None, str): password of a promise, whose queue is used then

@@ -163,8 +163,19 @@ def arguments_of(kwargs: Kwargs) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if args is not None and not isinstance(args, (tuple, list)):
         raise BadArgument("args", args, "None, a tuple or a list")
     if keywords is not None and not (isinstance(keywords, dict) and all(isinstance(key, str) for key in keywords)):
-        raise BadArgument("kwargs", keywords, "None or a dictionary with strings as keys")
+        keywords = _paired(keywords)
     return tuple(args or ()), keywords or {}
+
+
+def _paired(given: object) -> dict[str, Any]:
+    """Read keyword arguments that came as pairs, which the documented interface allows too; raises BadArgument."""
+    if isinstance(given, (list, tuple)) and all(map(_is_named, given)):
+        return dict(given)
+    raise BadArgument("kwargs", given, "None, a dictionary with strings as keys, or a list of pairs (name, value)")
+
+
+def _is_named(pair: object) -> bool:
+    return isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str)
 
 
 class EncodedCall:
