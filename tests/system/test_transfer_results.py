@@ -349,6 +349,19 @@ def test_bad_multipliers_are_refused_by_name(grid: Grid, multiplier: Any) -> Non
     assert "multiplier" in status.error
 
 
+def test_each_receiver_may_have_a_multiplier_of_its_own(grid: Grid, block: Any) -> None:
+    release = block()
+    receivers = [grid.workers[0], grid.workers[1]]
+    late, pid = grid.O.transfer(
+        grid.template(os.getpid), receivers, collect=True, transferTimeout=0.2, multiplier=[1, 0.001]
+    )
+    release(1)
+    assert pid == pid_in(receivers[1])
+    assert "within 0.2 s" in late.error
+    status = grid.O.transfer(grid.template(os.getpid), receivers, collect=True, transferTimeout=5, multiplier=[1])
+    assert "multiplier: got '1 items'" in status.error
+
+
 def test_wait_timeouts_grow_with_the_way(grid: Grid) -> None:
     O = grid.O
     assert O.get_transfer_wait_timeout() == 10
