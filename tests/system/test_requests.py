@@ -313,7 +313,7 @@ def test_a_request_that_does_not_exist_is_raised_where_that_is_wanted(grid: Grid
     assert grid.one(answer, me, "never asked", False, to=worker, first=True) == ["sent", "sent"]
     grid.O.transfer_request_to_responder(worker, p, 1)
     first, second = grid.one(answer, me, p, True, to=worker, first=True)
-    assert (first, "neither answered nor handed over" in second) == ("sent", True), second
+    assert (first, "neither answered, handed over nor out of time" in second) == ("sent", True), second
     assert value_of(grid.O.wait_for_response(p), p) == 1
 
 
