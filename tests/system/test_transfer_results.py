@@ -14,9 +14,12 @@ import pytest
 from tests.system.grids import Grid, MakeGrid
 from tests.system.watching import pid_in, wait_until
 
+from softgrid import Collections
+
 pytestmark = pytest.mark.system
 
 _numbers = count()
+NOBODY = "worker|Nobody@10.255.255.1[1]:5001"
 
 
 @pytest.fixture
@@ -245,6 +248,29 @@ def test_uncollected_failures_do_not_stop_the_others(grid: Grid, name: str) -> N
     templates = [grid.template(lambda n: 1 // n, n, resultName=name) for n in (1, 0, 1)]
     assert grid.O.transfer(templates, grid.workers) is None
     wait_until(lambda: grid.O._executedReturned.get(name) == [1, 1])
+
+
+def test_a_transfer_gives_a_list_with_the_reason_where_a_result_is_missing_or_none_or_one_status(grid: Grid) -> None:
+    def divide(number: int) -> float:
+        return 6 / number
+
+    receivers = [grid.workers[1], NOBODY, grid.workers[0]]
+    calls = [grid.template(divide, number) for number in (3, 2, 0)]
+    result, lost, failed = grid.O.transfer(calls, receivers, collect=True)
+    assert result == 2
+    for status, name, kwargs, words in (
+        (lost, NOBODY, calls[1], "is on the grid"),
+        (failed, grid.workers[0], calls[2], "ZeroDivisionError"),
+    ):
+        assert (type(status), status.successful, status.name) == (Collections.SoftgridStatus, False, name)
+        assert words in status.error
+        assert status.data is kwargs
+    assert isinstance(failed.exception, ZeroDivisionError)
+    assert grid.O.transfer(lost.data, grid.workers[2], collect=True) == [3], "the kwargs can be sent again"
+    assert grid.O.transfer(calls, receivers) is None
+    whole = grid.O.transfer(calls, receivers[:2], collect=True)
+    assert (type(whole), bool(whole)) == (Collections.SoftgridStatus, False)
+    assert "transferKwargs" in whole.error
 
 
 def test_collected_results_are_lists_without_surprises(grid: Grid) -> None:
