@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from itertools import combinations
 
 import pytest
@@ -41,6 +42,43 @@ GRIDS = [(0, 0, 0), (0, 0, 2), (0, 1, 1), (1, 2, 4), (0, 3, 15), (3, 6, 40), (15
 def test_no_two_nodes_overlap(size: tuple[int, int, int]) -> None:
     for one, other in combinations(sketch(a_grid(*size)).nodes, 2):
         assert math.hypot(one.x - other.x, one.y - other.y) >= (one.across + other.across) / 2
+
+
+def an_uneven_grid(seed: int) -> Grid:
+    """As many executors as in the largest picture, each under anybody who may have it: branches of every depth."""
+    rng = random.Random(seed)
+    names, edges = [name("orchestrator", 0)], []
+    above = names[:]
+    for role, count in (("router", 15), ("manager", 35), ("worker", 160)):
+        level = [name(role, len(names) + number) for number in range(count)]
+        for number, lower in enumerate(level):
+            edges.append((rng.choice(above + level[:number] if role == "router" else above), lower))
+        names += level
+        above = level
+    return names, edges
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_two_nodes_of_an_uneven_grid_overlap_and_all_of_them_can_be_read(seed: int) -> None:
+    nodes = sketch(an_uneven_grid(seed)).nodes
+    for one, other in combinations(nodes, 2):
+        assert math.hypot(one.x - other.x, one.y - other.y) >= (one.across + other.across) / 2
+    assert min(node.label.size for node in nodes) >= 5.0
+
+
+def test_whoever_has_too_little_room_on_its_ring_stands_farther_out() -> None:
+    top, router, deep = name("orchestrator", 0), name("router", 1), name("router", 2)
+    crowded = [name("manager", number) for number in (3, 4)]
+    workers = [name("worker", number) for number in range(5, 165)]
+    edges = [(top, router), (router, deep), *((router, manager) for manager in crowded)]
+    edges += [(crowded[number % 2], worker) for number, worker in enumerate(workers[:4])]
+    edges += [(deep, worker) for worker in workers[4:]]
+    drawn = {str(node.name): node for node in sketch(([top, router, deep, *crowded, *workers], edges)).nodes}
+    one, other = (drawn[manager] for manager in crowded)
+    far, usual = [math.hypot(node.x, node.y) for node in (one, drawn[deep])]
+    assert far > usual
+    assert max(math.hypot(drawn[worker].x, drawn[worker].y) for worker in workers[:4]) > far + one.across
+    assert one.across == other.across > drawn[workers[0]].across
 
 
 @pytest.mark.parametrize("labels", ["${role}\n${pid}", ALL_FIELDS])

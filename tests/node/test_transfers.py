@@ -143,6 +143,13 @@ def test_a_call_says_what_is_to_be_done_and_how(sending: Sending) -> None:
     assert options == {"result_name": "r", "promise": "p", "propagate": ["propagate_workers"]}
 
 
+@pytest.mark.parametrize("pairs", [[("a", 1), ("b", 2)], (["a", 1], ["b", 2])])
+def test_keyword_arguments_may_come_as_pairs(sending: Sending, pairs: Any) -> None:
+    sending.transfer([A1], {"function": "f", "kwargs": pairs}, answers=[(A1, None)])
+    ((_, _, call),) = sending.sent
+    assert call.arguments() == ((), {"a": 1, "b": 2})
+
+
 def test_a_call_says_nothing_that_was_not_asked_for(sending: Sending) -> None:
     sending.transfer([A1], {"function": "f"}, answers=[(A1, None)])
     ((_, _, call),) = sending.sent
@@ -200,6 +207,8 @@ def test_nobody_to_send_to_is_no_results(sending: Sending) -> None:
         ({"function": "f", "args": 5}, "args"),
         ({"function": "f", "args": "text"}, "args"),
         ({"function": "f", "kwargs": [1]}, "kwargs"),
+        ({"function": "f", "kwargs": [("a", 1), ("b",)]}, "kwargs"),
+        ({"function": "f", "kwargs": ((1, 2),)}, "kwargs"),
         ({"function": "f", "kwargs": {1: 2}}, "kwargs"),
         ({"function": "f", "priority": "high"}, "priority"),
         ({"function": "f", "promise_password": 5}, "promisePassword"),
@@ -219,6 +228,7 @@ def test_what_cannot_be_meant_is_refused_by_name_and_nothing_is_sent(
     [
         ({"timeout": -1}, "transferTimeout"),
         ({"timeout": 1, "multiplier": 0}, "multiplier"),
+        ({"timeout": 1, "multiplier": [3]}, "multiplier"),
         ({"bounce": [[A1]]}, "bounce"),
         ({"bounce": 5}, "bounce"),
     ],
@@ -372,6 +382,44 @@ def test_when_the_time_is_up_what_is_missing_fails_and_comes_too_late(sending: S
     sending.check_nothing_sent()
 
 
+def test_each_receiver_may_have_a_time_of_its_own(sending: Sending) -> None:
+    over: list[list[float]] = []
+
+    def first_time_is_over(waiter: Any) -> None:
+        ids = {target: message_id for target, message_id, _ in sending.take_calls()}
+        over.append(sending.reactor.run_timers())
+        sending.answer(A1, ids[node_id(A1)], "late")
+        sending.answer(A2, ids[node_id(A2)], "in time")
+
+    sending.reactor.while_waiting = first_time_is_over
+    results = sending.transfer([A1, A2, B1], timeout=2.0, multiplier=[1, 0.25, 0.25])
+    assert errors_of(results) == [TimedOut, "in time", TimedOut]
+    assert [str(results[0]), str(results[2])] == [
+        f"{name}: no answer from {name} within {seconds} s; it may still be running"
+        for name, seconds in ((A1, 2), (B1, 8))
+    ]
+    assert (over, sending.reactor.waits) == ([[2.0]], [8.0])
+    sending.check_nothing_sent()
+
+
+def test_a_time_of_its_own_is_not_kept_when_all_have_answered(sending: Sending) -> None:
+    answers = [(A1, 1), (A2, 2)]
+    assert sending.transfer([A1, A2], timeout=2.0, multiplier=[1, 0.25], answers=answers) == [1, 2]
+    assert sending.reactor.timers == []
+
+
+def test_what_is_not_waited_for_any_longer_is_tracked_no_longer_when_the_rest_has_ended(sending: Sending) -> None:
+    sending.transfer([A1, A2], timeout=2.0, multiplier=[1, 0.25], collect=False)
+    _, (_, second, _) = sending.take_calls()
+    (short, give_up), (long, _) = sending.reactor.timers
+    assert (short, long) == (2.0, 8.0)
+    give_up()
+    assert errors_of([result for _, result in sending.uncollected]) == [TimedOut]
+    sending.answer(A2, second, "ok")
+    assert errors_of([result for _, result in sending.uncollected]) == [TimedOut, "ok"]
+    assert (len(sending.transfers.inflight), sending.reactor.timers) == (0, [])
+
+
 def test_an_interrupt_while_waiting_takes_back_what_is_waited_for_and_nothing_else(sending: Sending) -> None:
     def interrupt(waiter: Any) -> None:
         raise KeyboardInterrupt
@@ -451,6 +499,15 @@ def test_a_bounced_call_goes_once_to_its_receiver_and_is_answered_by_the_fan(sen
     assert results == [1, 2, 3]
     assert [target for target, _, _ in sending.sent] == [node_id(A), node_id(R)]
     assert sending.sent[0][2].options["bounce"] == [A1, A2]
+
+
+def test_each_of_many_calls_bounces_as_it_says_itself(sending: Sending) -> None:
+    kwargs = [{"function": "f"}, {"function": "g", "bounce_transfer": [None, [A1, A2]]}]
+    assert sending.transfer([R, A], kwargs, answers=[(A2, 2), (R, 3), (A1, 1)]) == [3, 1, 2]
+    assert {target: call.options.get("bounce") for target, _, call in sending.sent} == {
+        node_id(R): None,
+        node_id(A): [A1, A2],
+    }
 
 
 def test_what_is_large_goes_once_over_a_link_and_is_spread_behind_it(sending: Sending) -> None:

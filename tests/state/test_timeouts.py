@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import BadArgument
-from softgrid._state.timeouts import check_timeout, check_wait, wait_timeout
+from softgrid._state.timeouts import check_timeout, check_wait, wait_timeout, wait_timeouts
 
 NONSENSE = [0, -1, -0.5, True, False, "5", [], float("nan"), float("-inf"), 1j]
 
@@ -50,6 +50,22 @@ def test_it_grows_with_the_way(seconds: Any, multiplier: Any, length: int, expec
 
 def test_the_default_multiplier_keeps_it_as_it_is() -> None:
     assert wait_timeout(5, 9223372036854775807, 1000) == 5
+
+
+@pytest.mark.parametrize(
+    ("timeout", "multiplier", "expected"),
+    [(5.0, 2, [10.0, 10.0]), (5.0, [1, 3], [15.0, 5.0]), (5.0, (3, 3), [5.0, 5.0]), (None, [1, 3], [])],
+)
+def test_many_have_one_multiplier_in_common_or_one_each(timeout: Any, multiplier: Any, expected: list[float]) -> None:
+    assert wait_timeouts(timeout, multiplier, 3, 2) == expected
+
+
+def test_there_must_be_as_many_multipliers_as_receivers() -> None:
+    expected = r"^multiplier: got '1 items', accepted is a number > 0, or one per receiver \(2\)$"
+    with pytest.raises(BadArgument, match=expected):
+        wait_timeouts(5.0, [3], 3, 2)
+    with pytest.raises(BadArgument, match=r"^multiplier: got 'x', accepted is a number > 0$"):
+        wait_timeouts(5.0, [3, "x"], 3, 2)
 
 
 @PROPERTY

@@ -59,9 +59,18 @@ def test_what_is_no_function_names_the_parameter(given: object) -> None:
         function_from(given, "readFunc")
 
 
-def test_a_dictionary_that_holds_nothing_is_no_function() -> None:
-    with pytest.raises(BadArgument):
-        function_from({}, "readFunc")
+def test_source_text_in_a_dictionary_may_say_which_function_is_meant() -> None:
+    assert function_from({"source": SOURCE}, "writeFunc")(3) == -3
+    assert function_from({"source": SOURCE, "name": "mine"}, "writeFunc")(3) == 8
+
+
+@pytest.mark.parametrize("given", [{}, {"source": 5}, {"source": " "}, {"source": SOURCE, "name": "a b"}, {"loads": 1}])
+def test_a_dictionary_that_holds_nothing_is_no_function(given: Any) -> None:
+    with pytest.raises(BadArgument, match=r"^readFunc: got"):
+        function_from(given, "readFunc")
+
+
+def test_a_dictionary_that_holds_what_cannot_be_revived_is_no_function() -> None:
     with pytest.raises(Undecodable):
         function_from({"object": b"nonsense", "loads": "pickle"}, "readFunc")
 

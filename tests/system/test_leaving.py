@@ -181,14 +181,17 @@ def test_a_killed_grid_disconnect_says_so_and_refuses_further_work(scripts: Scri
         + """
 O.disconnect(kill=False)
 say('left', O.isDisconnected, bool(call(O, os.getpid)), call(O, os.getpid).error)
-say(O.launch_worker(O.address)[0][0].error)
+statuses, successful, failed = O.launch_worker([O.address] * 2)
+say(*(status.error for status in statuses))
+say('not launched', len(statuses), successful, [each['executorType'] for each in failed])
 say(repr(O), O.name, O.role)
 sys.exit(3)
 """,
         status=3,
     )
     assert "left True False" in said
-    assert said.count("has left the grid") >= 2
+    assert said.count("has left the grid") >= 3
+    assert "not launched 2 [] ['Worker', 'Worker']" in said
 
 
 @pytest.mark.parametrize(("flag", "status"), [("True", 0), ("False", 5), ("None", 0)])

@@ -93,6 +93,25 @@ def test_the_orchestrator_sees_everybody_below_with_the_way_there(grid: Grid) ->
     assert sorted(O.get_machine_info(O.address)["worker"]) == sorted(workers)
 
 
+def test_executors_below_are_listed_in_the_order_in_which_they_came_wherever_they_stand(make_grid: MakeGrid) -> None:
+    rules = {"machine_maximum_number_of_managers": None, "router_allow_executing_udf": True}
+    grid = make_grid(workers=0, rules=rules)
+    came: dict[str, list[str]] = {"Router": [], "Manager": [], "Worker": []}
+    places = [("Router", None), ("Manager", "Router"), ("Worker", "Manager"), ("Worker", None), ("Router", "Router")]
+    for role, above in [*places, ("Manager", None), ("Worker", "Router"), ("Worker", "Manager"), ("Manager", "Router")]:
+        came[role] += grid.launch(role, came[above][0] if above else grid.O.gridUniqueName)
+    assert [grid.O.routers, grid.O.managers, grid.O.workers] == list(came.values())
+
+    def seen(executor: Any) -> list[list[str]]:
+        return [executor.routers, executor.managers, executor.workers]
+
+    below = [
+        [name for name in names if came["Router"][0] in grid.O.paths[role.lower()][name]]
+        for role, names in came.items()
+    ]
+    assert grid.one(seen, to=came["Router"][0], first=True) == below
+
+
 def test_a_router_knows_its_subtree_and_its_downgrids_passwords_only(make_grid: MakeGrid) -> None:
     grid = make_grid(routers=1, managers=1, workers=2, rules={"router_allow_executing_udf": True})
     beside = grid.launch("Worker")

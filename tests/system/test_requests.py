@@ -295,6 +295,28 @@ def test_whoever_knows_the_password_may_answer_unless_somebody_was_named(grid: G
     assert grid.O.release_request(p)
 
 
+def test_a_request_that_does_not_exist_is_raised_where_that_is_wanted(grid: Grid, p: str) -> None:
+    def answer(executor: Any, requesters: Any, password: str, raises: Any) -> list[str]:
+        answers = []
+        for _ in range(2):
+            try:
+                executor.transfer_response_to_requester(requesters, password, 1, errorRaise=raises, errorLog=False)
+                answers.append("sent")
+            except Exception as error:
+                answers.append(str(error))
+        return answers
+
+    me, worker = grid.O.gridUniqueName, grid.workers[0]
+    for requesters, raises in ((me, True), ([me, me], [False, True])):
+        refused = grid.one(answer, requesters, "never asked", raises, to=worker, first=True)
+        assert all("no request with that password waits" in each for each in refused)
+    assert grid.one(answer, me, "never asked", False, to=worker, first=True) == ["sent", "sent"]
+    grid.O.transfer_request_to_responder(worker, p, 1)
+    first, second = grid.one(answer, me, p, True, to=worker, first=True)
+    assert (first, "neither answered, handed over nor out of time" in second) == ("sent", True), second
+    assert value_of(grid.O.wait_for_response(p), p) == 1
+
+
 def test_a_refused_response_is_logged_where_it_came_from_unless_that_is_not_wanted(
     grid: Grid, p: str, logged: list[str]
 ) -> None:

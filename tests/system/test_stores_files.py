@@ -82,18 +82,20 @@ def test_files_and_their_folders_are_private(own: Grid) -> None:
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("form", ["callable", "source", "dictionary", "stored"])
+@pytest.mark.parametrize("form", ["callable", "source", "source in a dictionary", "serialised", "stored"])
 def test_functions_that_write_and_read_are_given_in_every_form(own: Grid, form: str) -> None:
     write: Any
     read: Any
     if form == "callable":
         write, read = write_json, read_json
-    elif form == "source":
+    elif form.startswith("source"):
         write = "def w(data, path, indent=None):\n import json\n with open(path, 'w') as f: json.dump(data, f)"
         read = (
             "import json\ndef r(path, key=None):\n with open(path) as f: d = json.load(f)\n return d[key] if key else d"
         )
-    elif form == "dictionary":
+        if form != "source":
+            write, read = {"source": write}, {"source": read, "name": "r"}
+    elif form == "serialised":
         write, read = ({"object": pickle.dumps(f), "loads": "pickle"} for f in (write_json, read_json))
     else:
         write, read = "my write", "my_read"

@@ -27,18 +27,39 @@ np = pytest.importorskip("numpy")
 
 
 def test_a_template_has_the_documented_keys(grid: Grid) -> None:
-    template = grid.O.get_transfer_template(func=pow, args=(1, 2), priority=3, promisePassword="p", resultName="r")
-    assert template["mode"] == "execute"
-    assert template["function"] is pow
-    assert template["args"] == (1, 2)
-    assert template["priority"] == 3
-    assert template["promise_password"] == "p"
-    assert template["first_argument_executor"] is None
-    assert template["bounce_transfer"] is None
-    assert template["kwargs"] is None
-    flags = [f"propagate_{where}" for where in ("upgrid", "routers", "managers", "workers", "recursive")]
-    assert not any(template[flag] for flag in flags)
-    assert isinstance(template["result_handling"], dict)
+    by_default = {
+        "mode": "execute",
+        "propagate_upgrid": False,
+        "propagate_routers": False,
+        "propagate_managers": False,
+        "propagate_workers": False,
+        "propagate_recursive": False,
+        "bounce_transfer": None,
+        "allow_bridging": True,
+        "function": None,
+        "first_argument_executor": None,
+        "promise_password": None,
+        "args": None,
+        "kwargs": None,
+        "result_handling": {"return_result": True, "store_result": False, "result_name": None},
+        "priority": 1,
+        "retries": 0,
+        "retry_on": None,
+        "label": None,
+    }
+    assert grid.O.get_transfer_template() == by_default
+    given = grid.O.get_transfer_template(pow, (1, 2), {"mod": 3}, None, [["w"]], "p", False, True, "r")
+    assert given == {
+        **by_default,
+        "function": pow,
+        "args": (1, 2),
+        "kwargs": {"mod": 3},
+        "priority": None,
+        "bounce_transfer": [["w"]],
+        "promise_password": "p",
+        "result_handling": {"return_result": False, "store_result": True, "result_name": "r"},
+    }
+    assert "func: got None" in grid.O.transfer(grid.O.get_transfer_template(), grid.workers[0]).error
 
 
 def test_lambda_builtin_and_module_function(grid: Grid) -> None:

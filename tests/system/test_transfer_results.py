@@ -14,9 +14,12 @@ import pytest
 from tests.system.grids import Grid, MakeGrid
 from tests.system.watching import pid_in, wait_until
 
+from softgrid import Collections
+
 pytestmark = pytest.mark.system
 
 _numbers = count()
+NOBODY = "worker|Nobody@10.255.255.1[1]:5001"
 
 
 @pytest.fixture
@@ -247,6 +250,29 @@ def test_uncollected_failures_do_not_stop_the_others(grid: Grid, name: str) -> N
     wait_until(lambda: grid.O._executedReturned.get(name) == [1, 1])
 
 
+def test_a_transfer_gives_a_list_with_the_reason_where_a_result_is_missing_or_none_or_one_status(grid: Grid) -> None:
+    def divide(number: int) -> float:
+        return 6 / number
+
+    receivers = [grid.workers[1], NOBODY, grid.workers[0]]
+    calls = [grid.template(divide, number) for number in (3, 2, 0)]
+    result, lost, failed = grid.O.transfer(calls, receivers, collect=True)
+    assert result == 2
+    for status, name, kwargs, words in (
+        (lost, NOBODY, calls[1], "is on the grid"),
+        (failed, grid.workers[0], calls[2], "ZeroDivisionError"),
+    ):
+        assert (type(status), status.successful, status.name) == (Collections.SoftgridStatus, False, name)
+        assert words in status.error
+        assert status.data is kwargs
+    assert isinstance(failed.exception, ZeroDivisionError)
+    assert grid.O.transfer(lost.data, grid.workers[2], collect=True) == [3], "the kwargs can be sent again"
+    assert grid.O.transfer(calls, receivers) is None
+    whole = grid.O.transfer(calls, receivers[:2], collect=True)
+    assert (type(whole), bool(whole)) == (Collections.SoftgridStatus, False)
+    assert "transferKwargs" in whole.error
+
+
 def test_collected_results_are_lists_without_surprises(grid: Grid) -> None:
     assert grid.call(lambda: None) == [None]
     assert grid.call(lambda: [1, 2], to=grid.workers[:2]) == [[1, 2], [1, 2]]
@@ -347,6 +373,19 @@ def test_bad_multipliers_are_refused_by_name(grid: Grid, multiplier: Any) -> Non
     )
     assert not status
     assert "multiplier" in status.error
+
+
+def test_each_receiver_may_have_a_multiplier_of_its_own(grid: Grid, block: Any) -> None:
+    release = block()
+    receivers = [grid.workers[0], grid.workers[1]]
+    late, pid = grid.O.transfer(
+        grid.template(os.getpid), receivers, collect=True, transferTimeout=0.2, multiplier=[1, 0.001]
+    )
+    release(1)
+    assert pid == pid_in(receivers[1])
+    assert "within 0.2 s" in late.error
+    status = grid.O.transfer(grid.template(os.getpid), receivers, collect=True, transferTimeout=5, multiplier=[1])
+    assert "multiplier: got '1 items'" in status.error
 
 
 def test_wait_timeouts_grow_with_the_way(grid: Grid) -> None:

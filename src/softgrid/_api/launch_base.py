@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softgrid._api.assess_base import AssessBase
 from softgrid._api.boundary import status_of
@@ -11,6 +11,9 @@ from softgrid._api.parameters import accepted_parameters
 from softgrid._model.errors import BadArgument, LaunchFailed, SoftgridError
 from softgrid._model.status import SoftgridStatus
 from softgrid._state.timeouts import check_timeout
+
+if TYPE_CHECKING:
+    from softgrid._wire.control import Message
 
 Launched = tuple[list[SoftgridStatus], list[dict[str, Any]], list[dict[str, Any]]]
 
@@ -50,8 +53,9 @@ class LaunchBase(AssessBase):
              'gridUniqueName', 'executorAddress', 'machineUser' and 'machineExecutable'
           3. failed (list): the same without 'gridUniqueName' for each one that is not
 
-        A failed status says at which step it failed and why, with the last output of the process. Blocks until all are
-        on the grid or have failed.
+        A failed status says at which step it failed and why, with the last output of the process. Where a parameter
+        cannot be meant, there is one failed status for all, and nothing is launched. Blocks until all are on the grid
+        or have failed.
 
         >>> statuses, successful, failed = orchestrator.launch_worker(executorAddress=orchestrator.address)
         >>> [bool(status) for status in statuses], len(failed)
@@ -71,11 +75,17 @@ class LaunchBase(AssessBase):
                 self.gridUniqueName,
             )
             messages = [as_message(item, accepted_parameters) for item in items]
-            self._node.check_open()
         except SoftgridError as error:
             return [status_of(error)], [], []
         assert seconds is not None
-        return _sorted_out(items, self._node.launching.launch(messages, seconds, retry))
+        return _sorted_out(items, self._launched(messages, seconds, retry))
+
+    def _launched(self, messages: list[Message], timeout: float, retry: int) -> list[Message]:
+        try:
+            self._node.check_open()
+        except SoftgridError as error:
+            return [{"step": "ask the orchestrator", "reason": str(error)}] * len(messages)
+        return self._node.launching.launch(messages, timeout, retry)
 
     def launch_router(self, *args: Any, **kwargs: Any) -> Launched:
         """``launch_executor`` with the type 'Router'."""

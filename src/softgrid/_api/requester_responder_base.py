@@ -216,7 +216,7 @@ class RequesterResponderBase(TransferBase):
              else is answered to all
           4. blocking (bool): whether to wait until the requester has taken the response or refused it, which else is
              only logged
-          5. errorRaise (bool, list): whether to raise what went wrong
+          5. errorRaise (bool, list): whether to raise what went wrong; the requester's word is waited for then too
           6. errorLog (bool, list): whether to log it; also a refusal that comes later
 
         Returns
@@ -228,7 +228,8 @@ class RequesterResponderBase(TransferBase):
         no time left, is known here at once.
 
         Raises, with *errorRaise*, SoftgridError; the other responses are sent nevertheless. Blocks until the data has
-        left; with *blocking* for the requester's word, as long as ``get_big_transfer_wait_timeout`` says.
+        left; with *blocking* or *errorRaise* for the requester's word, as long as ``get_big_transfer_wait_timeout``
+        says.
 
         >>> me = orchestrator.gridUniqueName
         >>> print(orchestrator.transfer_response_to_requester(me, 'a password', 4, blocking=True, errorLog=False))
@@ -236,13 +237,13 @@ class RequesterResponderBase(TransferBase):
         """
 
         if type(requester) is not str:
-            answering = (password, response, blocking)
+            answering = (password, response, blocking, errorRaise)
             return self._for_each(
                 "requester", requester, "response sent", self._to_respond, answering, errorRaise, errorLog
             )
         try:
             self._check(errorRaise, errorLog, blocking, "blocking")
-            wait = self._verdict_timeout() if blocking else None
+            wait = self._verdict_timeout() if blocking or errorRaise else None
             parse_name(requester, "requester")
             payload = _payload(response, "response")
             self._node.requests.responder.respond(requester, token_of(password), payload, errorLog is True, wait)
@@ -250,11 +251,12 @@ class RequesterResponderBase(TransferBase):
             return self._failed(error, requester, errorRaise, errorLog)
         return SoftgridStatus(True, "response sent", name=requester)
 
-    def _to_respond(self, peers: Peers, password: Any, response: Any, blocking: Any) -> Act:
+    def _to_respond(self, peers: Peers, password: Any, response: Any, blocking: Any, error_raise: Any) -> Act:
         tokens, payloads = _tokens(peers, password), _payloads(peers, "response", response)
-        wait = self._verdict_timeout() if check_flag("blocking", blocking) else None
+        blocks, patience = check_flag("blocking", blocking), self._verdict_timeout()
+        waits = [patience if blocks or raises else None for raises in peers.each("errorRaise", error_raise, check_flag)]
         respond = self._node.requests.responder.respond
-        return lambda index, name, is_logged: respond(name, tokens[index], payloads[index], is_logged, wait)
+        return lambda index, name, is_logged: respond(name, tokens[index], payloads[index], is_logged, waits[index])
 
     def _verdict_timeout(self) -> float:
         return self.get_big_transfer_wait_timeout()

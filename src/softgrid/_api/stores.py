@@ -175,7 +175,8 @@ def add_file(
          stays (parameter permanentDir of the executor); None or '': none
       5. writeFunc (None, callable, str, dict): what writes, called as ``writeFunc(data, path, *wargs, **wkwargs)`` with
          a path of the same last component in a folder where nothing else is; given as callable, as source text, as
-         the name of a stored function (``add_udf``), or serialised as ``add_object`` takes it
+         source text in a dictionary (``{'source': text}``), as the name of a stored function (``add_udf``), or
+         serialised as ``add_object`` takes it
       6. wargs (None, list), wkwargs (None, dict): its further arguments
       7. readFunc (None, callable, str, dict): what reads, called as ``readFunc(path, ...)``; None: the file is read as
          what was written, text or bytes

@@ -37,7 +37,7 @@ class TransferBase(MachineManagement):
         self,
         func: str | Callable[..., Any] | None = None,
         args: tuple[Any, ...] | list[Any] | None = None,
-        kwargs: dict[str, Any] | None = None,
+        kwargs: dict[str, Any] | list[tuple[str, Any]] | tuple[tuple[str, Any], ...] | None = None,
         priority: float | None = 1,
         bounce: Any = None,
         promisePassword: str | None = None,
@@ -55,7 +55,7 @@ class TransferBase(MachineManagement):
           1. func (str, callable): what to run: a callable (lambdas, closures, bound methods and callable objects too),
              source text of a function or lambda, or the name of a method of the executor or of a stored function
           2. args (None, tuple, list): positional arguments
-          3. kwargs (None, dict): keyword arguments
+          3. kwargs (None, dict, tuple, list): keyword arguments; a tuple or list has pairs of a name and a value
           4. priority (None, number): place in the receiver's queue, smaller first; None runs at once, beside the queue
           5. bounce (None, str, list): see ``transfer``
           6. promisePassword (None, str): password of a promise, whose queue is used then
@@ -109,7 +109,7 @@ class TransferBase(MachineManagement):
     def get_transfer_wait_timeout(
         self, transferTimeout: float = 10, multiplier: float = 3, pathLength: int | None = None
     ) -> float:
-        """Give ``transferTimeout * ceil(pathLength / multiplier)``, in seconds.
+        """Give ``transferTimeout * ceil(pathLength / multiplier)`` in seconds, never less than one *transferTimeout*.
 
         Parameters
           1. transferTimeout (number): seconds to wait for one transfer
@@ -140,7 +140,7 @@ class TransferBase(MachineManagement):
         bounce: Any = None,
         collect: bool = False,
         transferTimeout: float | None = None,
-        multiplier: float = Globals.maxint,
+        multiplier: float | list[float] = Globals.maxint,
         *,
         onTimeout: str = "drop",
     ) -> Any:
@@ -156,7 +156,8 @@ class TransferBase(MachineManagement):
              the call on instead of running it; what is meant for many workers of a manager then travels to it once
           5. collect (bool): whether to wait for the results and return them
           6. transferTimeout (None, number): seconds after which a result is no longer waited for; the call may run on
-          7. multiplier (number): the timeout is multiplied by ``ceil(len(gridPath) / multiplier)``
+          7. multiplier (number, list): the timeout is multiplied by ``ceil(len(gridPath) / multiplier)``; a list has
+             one for each receiver, so that one may be waited for longer than another
           8. onTimeout (str): what becomes of a call that has not ended then: 'drop': it may run on; 'kill': it is
              cancelled as by ``cancel_transfer``
 

@@ -102,12 +102,20 @@ class _Rings:
         self._radii = self._spread(places)
 
     def radius(self, place: Place) -> float:
-        """From the centre to the middle of a node."""
-        return self._radii[place.ring]
+        """From the centre to the middle of a node.
+
+        One that has others below and too little room on its ring stands farther out, at most just before them.
+        """
+        own = self._radii[place.ring]
+        if place.is_leaf or place.ring == 0:
+            return own
+        wanted = 1.12 * self._inner / self._chord(1.0, self._gaps[place])
+        farthest = self._radii[place.ring + 1] - self._inner - self.usual
+        return max(own, min(wanted, farthest))
 
     def chord(self, place: Place) -> float:
         """Between the middle of a node and that of its closest neighbour on the ring."""
-        return self._chord(self._radii[place.ring], self._gaps[place]) if place.ring else math.inf
+        return self._chord(self.radius(place), self._gaps[place]) if place.ring else math.inf
 
     def across(self, place: Place) -> float:
         """The diameter of a node."""

@@ -26,6 +26,7 @@ from softgrid._wire.functions import (
     FunctionSource,
     PickledFunction,
     encode_function,
+    source_in,
 )
 from softgrid._wire.portable import pickle_portably
 
@@ -49,7 +50,7 @@ class Encoder:
         """Read the function of some transfer kwargs; pickles it when it is a callable."""
         function = kwargs.get("function")
         if isinstance(function, Mapping):
-            return FunctionSource(_source_of(function))
+            return FunctionSource(source_in(function, "func"))
         if isinstance(function, str) and function.strip():
             return FunctionName(function) if function.isidentifier() else FunctionSource(function)
         if not callable(function):
@@ -129,20 +130,6 @@ class Encoder:
             self._known.pop(target, None)
 
 
-def _source_of(function: Mapping[str, Any]) -> str:
-    """Give a function that came as a dictionary as source text, whose last function is the one that is meant."""
-    source, name = function.get("source"), function.get("name")
-    if not isinstance(source, str) or not source.strip() or function.keys() - {"source", "name"}:
-        raise BadArgument("func", function, "a dictionary {'source': text, 'name': None or which function in it}")
-    if name is None:
-        return source
-    from textwrap import dedent
-
-    if not isinstance(name, str) or not name.isidentifier():
-        raise BadArgument("func", function, "None or the name of a function as 'name'")
-    return f"{dedent(source)}\n{name} = {name}\n"
-
-
 def flags_and_options(kwargs: Kwargs) -> tuple[int, Message]:
     """Read what a call says besides its function and arguments; raises BadArgument."""
     if kwargs.get("mode", "execute") != "execute":
@@ -176,8 +163,19 @@ def arguments_of(kwargs: Kwargs) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if args is not None and not isinstance(args, (tuple, list)):
         raise BadArgument("args", args, "None, a tuple or a list")
     if keywords is not None and not (isinstance(keywords, dict) and all(isinstance(key, str) for key in keywords)):
-        raise BadArgument("kwargs", keywords, "None or a dictionary with strings as keys")
+        keywords = _paired(keywords)
     return tuple(args or ()), keywords or {}
+
+
+def _paired(given: object) -> dict[str, Any]:
+    """Read keyword arguments that came as pairs, which the documented interface allows too; raises BadArgument."""
+    if isinstance(given, (list, tuple)) and all(map(_is_named, given)):
+        return dict(given)
+    raise BadArgument("kwargs", given, "None, a dictionary with strings as keys, or a list of pairs (name, value)")
+
+
+def _is_named(pair: object) -> bool:
+    return isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str)
 
 
 class EncodedCall:

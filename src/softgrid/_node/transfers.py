@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from softgrid._io.link import Link
@@ -19,13 +20,14 @@ from softgrid._model.names import node_id
 from softgrid._model.transfer import Failed, TransferSpec
 from softgrid._node.bridge import Bridge
 from softgrid._node.encoder import EncodedCall, Encoder, Kwargs, Prepared
+from softgrid._node.limits import at_the_end, watch
 from softgrid._node.outgoing import Outgoing, Waiting
 from softgrid._node.retrying import Held, Place, Retrying, Told, plan_of
 from softgrid._node.switch import Switch
 from softgrid._state.inflight import Batch, InFlight
 from softgrid._state.last_calls import LastCalls
 from softgrid._state.receivers import common_ways, expand_bounce, expand_bridging, expand_receivers, may_bridge
-from softgrid._state.timeouts import check_timeout, wait_timeout
+from softgrid._state.timeouts import check_timeout, wait_timeouts
 from softgrid._state.tree import Tree
 from softgrid._state.windows import SendWindows
 from softgrid._wire.calls import Failure, decode_result
@@ -92,8 +94,7 @@ class Transfers:
         kwargs_list = self._one_per_receiver(spec.transfer_kwargs, len(names))
         allowed_list = expand_bridging(spec.allow_bridging, len(names))
         timeout = check_timeout(spec.timeout, "transferTimeout")
-        if timeout is not None:
-            timeout = wait_timeout(timeout, spec.multiplier, len(self._tree.path))
+        limits = wait_timeouts(timeout, spec.multiplier, len(self._tree.path), len(names))
         fans = self._fans(spec, kwargs_list, len(names))
         batch = Batch(
             [leaf for name, fan in zip(names, fans, strict=True) for leaf in ([name] if fan is None else fan)],
@@ -122,6 +123,7 @@ class Transfers:
                 memory = self._send_batch(batch, names, kwargs_list, fans, allowed_list, is_one_call)
         finally:
             self._unshield(shielded, batch if spec.collect else None)
+        timeout = self._watch_each(batch, limits, fans, kills=kills)
         if spec.collect:
             return self.collect(batch, waiter, timeout, kills=kills)
         self._watch_over(batch, memory, timeout, kills=kills)
@@ -245,8 +247,13 @@ class Transfers:
     def _fans(self, spec: TransferSpec, kwargs_list: list[Kwargs], count: int) -> list[list[str] | None]:
         if spec.bounce is not None:
             return expand_bounce(self._tree, spec.bounce, count)
-        given = kwargs_list[0].get("bounce_transfer") if kwargs_list else None
-        return expand_bounce(self._tree, given, count) if given is not None else [None] * count
+        if isinstance(spec.transfer_kwargs, Mapping):
+            return expand_bounce(self._tree, spec.transfer_kwargs.get("bounce_transfer"), count)
+        given = [kwargs.get("bounce_transfer") for kwargs in kwargs_list]
+        return [
+            None if bounce is None else expand_bounce(self._tree, bounce, count)[index]
+            for index, bounce in enumerate(given)
+        ]
 
     def _send_batch(
         self,
@@ -460,8 +467,30 @@ class Transfers:
             batch.fill_rest(lambda name: PeerLost(f"this executor left the grid before {name} answered"))
         batch.fill_rest(lambda name: TimedOut(f"no answer from {name} within {timeout:g} s; {self._excuse(name)}"))
 
+    def _give_up_some(self, batch: Batch, those: frozenset[int], timeout: float, *, kills: bool) -> None:
+        """Give up on some receivers, in the reactor's turn; the others are waited for."""
+        calls = self.inflight.cancellable(lambda other, index: other is batch and index in those) if kills else []
+        for index in those:
+            name = batch.names[index]
+            what = "it is being cancelled" if kills else self._excuse(name)
+            batch.fill(index, TimedOut(f"no answer from {name} within {timeout:g} s; {what}"))
+        if calls:
+            self.cancel(calls)
+
     def _excuse(self, name: str) -> str:
         return self._tree.suspicion(name) or "it may still be running"
+
+    def _watch_each(
+        self, batch: Batch, limits: list[float], fans: list[list[str] | None], *, kills: bool
+    ) -> float | None:
+        """Give up on each receiver whose time is over before that of the others; gives the longest, if there is one."""
+        if not limits:
+            return None
+        each = [limit for limit, fan in zip(limits, fans, strict=True) for _ in range(1 if fan is None else len(fan))]
+        give_up = partial(self._give_up_some, batch, kills=kills)
+        if watch(batch, each, self._reactor.call_later, give_up) and not kills:
+            at_the_end(batch, lambda: self.inflight.drop(batch))
+        return max(limits)
 
     def _watch_over(self, batch: Batch, memory: list[Waiter], timeout: float | None, *, kills: bool = False) -> None:
         """See an uncollected batch off: its memory is the caller's again when this returns."""
@@ -471,16 +500,7 @@ class Transfers:
             timer = self._reactor.call_later(
                 timeout, lambda: None if batch.done else self._give_up(batch, timeout, kills=kills)
             )
-            on_done = batch.on_done
-
-            def let_go() -> None:
-                timer.cancel()
-                if on_done is not None:
-                    on_done()
-
-            batch.on_done = let_go
-            if batch.done:
-                timer.cancel()
+            at_the_end(batch, timer.cancel)
 
     def _read(self, batch: Batch, index: int) -> Any:
         outcome = batch.outcomes[index]

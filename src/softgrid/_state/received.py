@@ -153,7 +153,9 @@ class Received:
         request = self._taken.pop((requester, token), None) or self._take_untaken(requester, token)
         if request is None:
             if requester in self._askers.get(token, ()):
-                raise Missing("password", HIDDEN, "that of a request which is neither answered nor handed over yet")
+                raise Missing(
+                    "password", HIDDEN, "that of a request which is neither answered, handed over nor out of time"
+                )
             return None
         if request.deadline <= now:
             raise TimedOut(f"{request.name} no longer waits for an answer: the time of its request is over")

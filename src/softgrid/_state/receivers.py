@@ -45,7 +45,7 @@ def _expand_text(tree: Tree[Any], text: str) -> list[str]:
         return tree.names(PLURAL[text])
     if text == "upgrid":
         if tree.upgrid is None:
-            raise BadArgument("receivers", text, "something else here: the orchestrator has no upgrid")
+            raise BadArgument("receivers", text, f"something else here: {tree.name} has no upgrid")
         return [tree.upgrid]
     if "|" not in text:
         raise BadArgument("receivers", text, _ACCEPTED)

@@ -16,6 +16,7 @@ from softgrid._wire.functions import (
     FunctionSource,
     PickledFunction,
     compile_source,
+    source_in,
     unpickle_function,
 )
 
@@ -36,6 +37,8 @@ def function_from(given: object, parameter: str, name: str | None = None) -> Cal
     if isinstance(given, PickledFunction):
         return unpickle_function(given.body)
     source = source_of(given)
+    if source is None and isinstance(given, Mapping) and "object" not in given:
+        source = source_in(given, parameter)
     if source is not None:
         return _compiled(source, parameter, name)
     function: Any = revive(given).value if isinstance(given, Mapping) else given

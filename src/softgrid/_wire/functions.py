@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import types
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -225,6 +225,20 @@ def _names_bound_by(node: Any) -> list[str]:
     """Give the names that a top-level definition or assignment binds."""
     targets = getattr(node, "targets", [])
     return [getattr(node, "name", "")] + [target.id for target in targets if hasattr(target, "id")]
+
+
+def source_in(given: Mapping[str, Any], parameter: str) -> str:
+    """Give a function that came as a dictionary as source text, whose last function is the one that is meant."""
+    source, name = given.get("source"), given.get("name")
+    if not isinstance(source, str) or not source.strip() or given.keys() - {"source", "name"}:
+        raise BadArgument(parameter, given, "a dictionary {'source': text, 'name': None or which function in it}")
+    if name is None:
+        return source
+    from textwrap import dedent
+
+    if not isinstance(name, str) or not name.isidentifier():
+        raise BadArgument(parameter, given, "None or the name of a function as 'name'")
+    return f"{dedent(source)}\n{name} = {name}\n"
 
 
 def compile_source(text: str, name: str | None = None, parameter: str = "function") -> Callable[..., Any]:
