@@ -486,7 +486,7 @@ class Transfers:
         outcome = batch.outcomes[index]
         batch.outcomes[index] = SoftgridError("this result has been taken")
         account = ""
-        if isinstance(outcome, Told):
+        if type(outcome) is Told:
             outcome, account = outcome
         if isinstance(outcome, SoftgridError):
             if account:
@@ -514,8 +514,8 @@ class Transfers:
 
     def _credit(self, message_id: int) -> None:
         """A call is over: send what waited for the room that it took."""
-        over = [message_id]
         with self._room:  # who finds room from now on comes behind what is sent here
+            over = [message_id]
             while over:
                 for waiting in self._windows.credit(over.pop()):
                     if self.inflight.is_open(waiting.message_id):
