@@ -158,7 +158,7 @@ def flags_and_options(kwargs: Kwargs) -> tuple[int, Message]:
     if kwargs.get("mode", "execute") != "execute":
         raise BadArgument("mode", kwargs.get("mode"), "'execute'")
     handling = kwargs.get("result_handling") or {}
-    if not isinstance(handling, Mapping):
+    if type(handling) is not dict and not isinstance(handling, Mapping):
         raise BadArgument("result_handling", handling, "None or a dictionary of rules for the result")
     name = handling.get("result_name")
     if name is not None and not isinstance(name, str):

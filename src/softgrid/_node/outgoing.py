@@ -60,9 +60,10 @@ class Outgoing:
     def add(self, hop: Link, data: bytes) -> None:
         """Gather a frame; sends what was gathered for the link when it is enough."""
         gathered = self._gathered.get(hop)
-        if gathered is None:
-            self._gathered[hop] = [data]
-            self._sizes[hop] = len(data)
+        if gathered is None:  # the first goes at once: who gets it has begun when the rest is put together
+            self._gathered[hop] = []
+            self._sizes[hop] = 0
+            hop.send(data)
             return
         gathered.append(data)
         self._sizes[hop] += len(data)

@@ -33,6 +33,9 @@ from softgrid._wire.framing import Body, Kind, Outbound, frame
 
 Way = Link | Bridge
 
+Fans = list["list[str] | None"]
+"""For each receiver the names to which it passes its call on, or None where it is meant itself."""
+
 OpenCall = tuple[int, int, str]
 """A call that is not answered: its message id, and the id and name of its receiver."""
 
@@ -95,28 +98,19 @@ class Transfers:
         if timeout is not None:
             timeout = wait_timeout(timeout, spec.multiplier, len(self._tree.path))
         fans = self._fans(spec, kwargs_list, len(names))
-        batch = Batch(
-            [leaf for name, fan in zip(names, fans, strict=True) for leaf in ([name] if fan is None else fan)],
-            [
-                kwargs
-                for kwargs, fan in zip(kwargs_list, fans, strict=True)
-                for _ in range(1 if fan is None else len(fan))
-            ],
-        )
+        batch = Batch(names, kwargs_list) if fans is None else _fanned_batch(names, kwargs_list, fans)
         self._check_room(len(batch.names))
         batch.is_cancellable = True
         waiter = Waiter()
         batch.on_done = waiter.set
         if not spec.collect:
             batch.on_outcome = lambda index: self.hand_on(batch, index)
-        is_one_call = isinstance(spec.transfer_kwargs, Mapping)
-        is_retried = any(kwargs.get("retries") for kwargs in kwargs_list)
+        is_one_call = not isinstance(spec.transfer_kwargs, (list, tuple))
+        is_retried = any([kwargs.get("retries") for kwargs in kwargs_list])  # noqa: C419  (a list is faster)
         shielded = self._reactor.shield()
         try:
             if is_retried:
-                widths = [1 if fan is None else len(fan) for fan in fans]
-                leaves = [allowed for allowed, width in zip(allowed_list, widths, strict=True) for _ in range(width)]
-                self._send_retrying(batch, leaves, spec)
+                self._send_retrying(batch, allowed_list if fans is None else _per_leaf(allowed_list, fans), spec)
                 memory = []
             else:
                 memory = self._send_batch(batch, names, kwargs_list, fans, allowed_list, is_one_call)
@@ -227,7 +221,7 @@ class Transfers:
             bridge.note_sent_through_tree()
 
     def _one_per_receiver(self, transfer_kwargs: Any, count: int) -> list[Kwargs]:
-        if isinstance(transfer_kwargs, Mapping):
+        if type(transfer_kwargs) is dict or isinstance(transfer_kwargs, Mapping):
             return [transfer_kwargs] * count
         if not isinstance(transfer_kwargs, (list, tuple)):
             raise BadArgument(
@@ -238,22 +232,23 @@ class Transfers:
         if len(transfer_kwargs) != count:
             raise BadArgument("transferKwargs", f"{len(transfer_kwargs)} items", f"as many as receivers ({count})")
         for item in transfer_kwargs:
-            if not isinstance(item, Mapping):
+            if type(item) is not dict and not isinstance(item, Mapping):
                 raise BadArgument("transferKwargs", item, "a dictionary, or a list of them, one per receiver")
         return list(transfer_kwargs)
 
-    def _fans(self, spec: TransferSpec, kwargs_list: list[Kwargs], count: int) -> list[list[str] | None]:
+    def _fans(self, spec: TransferSpec, kwargs_list: list[Kwargs], count: int) -> Fans | None:
+        """Give for each receiver the names it fans out to, or None where no receiver does."""
         if spec.bounce is not None:
             return expand_bounce(self._tree, spec.bounce, count)
         given = kwargs_list[0].get("bounce_transfer") if kwargs_list else None
-        return expand_bounce(self._tree, given, count) if given is not None else [None] * count
+        return None if given is None else expand_bounce(self._tree, given, count)
 
     def _send_batch(
         self,
         batch: Batch,
         names: list[str],
         kwargs_list: list[Kwargs],
-        fans: list[list[str] | None],
+        fans: Fans | None,
         allowed_list: list[bool | None],
         is_one_call: bool,
     ) -> list[Waiter]:
@@ -265,7 +260,9 @@ class Transfers:
         ways = common_ways(names, self._switch.spreader_towards) if is_large else {}
         shared: dict[str, dict[int, str]] = {}
         index = 0
-        for name, kwargs, fan, allowed in zip(names, kwargs_list, fans, allowed_list, strict=True):
+        for name, kwargs, fan, allowed in zip(
+            names, kwargs_list, fans or [None] * len(names), allowed_list, strict=True
+        ):
             width = 1 if fan is None else len(fan)
             try:
                 prepared.use(kwargs, allowed)
@@ -431,13 +428,15 @@ class Transfers:
         """Keep the results that are wanted under a name."""
         previous: Kwargs | None = None
         name: str | None = None
-        for kwargs, result in zip(kwargs_list, results, strict=True):
+        for index, kwargs in enumerate(kwargs_list):
             if kwargs is not previous:
                 previous = kwargs
                 handling = kwargs.get("result_handling") or {}
-                name = handling.get("result_name") if handling.get("return_result", True) else None
-            if name is not None and type(result) is not Failed:
-                self._on_named(name, result)
+                name = handling.get("result_name")
+                if not handling.get("return_result", True):
+                    name = None
+            if name is not None and type(results[index]) is not Failed:
+                self._on_named(name, results[index])
 
     def _on_interrupt(self, batch: Batch, before_cancel: Callable[[], None] = lambda: None) -> None:
         before_cancel()
@@ -571,6 +570,17 @@ _FATE = {
     True: "the call was running and may have run in part",
     False: "the call was not running then: it had not begun, or its result was on its way, so it may have run",
 }
+
+
+def _per_leaf(items: list[Any], fans: Fans) -> list[Any]:
+    """Give the item of each receiver as often as calls are run for it."""
+    return [item for item, fan in zip(items, fans, strict=True) for _ in range(1 if fan is None else len(fan))]
+
+
+def _fanned_batch(names: list[str], kwargs_list: list[Kwargs], fans: Fans) -> Batch:
+    """Make the batch of calls some of which are run by those to whom their receivers pass them on."""
+    leaves = [leaf for name, fan in zip(names, fans, strict=True) for leaf in ([name] if fan is None else fan)]
+    return Batch(leaves, _per_leaf(kwargs_list, fans))
 
 
 def check_on_timeout(given: object) -> bool:
