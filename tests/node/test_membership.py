@@ -223,7 +223,7 @@ def test_who_joined_further_down_is_known_and_announced_on(joining: Joining) -> 
     joining.check_nothing_else()
 
 
-@pytest.mark.parametrize("path", [[TOP], [TOP, R], [TOP, R, A], [B], []])
+@pytest.mark.parametrize("path", [[TOP], [TOP, R], [TOP, R, A], [TOP, R, B, A], [B], []])
 def test_who_joined_elsewhere_is_none_of_our_business(joining: Joining, path: Any) -> None:
     link = joining.has_joined(B)
     joining.comes(link, "joined", name=B1, path=path, cores=2, utc=5.0)
