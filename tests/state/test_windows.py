@@ -7,15 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.harness.properties import PROPERTY
 
-from softgrid._io.link import HIGH_WATER
-from softgrid._state.windows import (
-    BULK_BYTES,
-    QUEUED_BYTES,
-    SHARED_PAYLOADS,
-    STREAMED_BYTES,
-    SendWindows,
-    bulk_share,
-)
+from softgrid._state.windows import BULK_BYTES, QUEUED_BYTES, SendWindows
 
 
 class Sender:
@@ -178,18 +170,3 @@ def test_what_waits_can_be_taken_back_and_what_has_left_cannot() -> None:
     assert windows.withdraw(1, 100) is None
     assert windows.withdraw(2, 102) is None
     assert windows.credit(100) == ["item 102"]
-
-
-def test_of_payloads_in_shared_memory_only_so_many_are_on_their_way_however_small_they_are() -> None:
-    sender = Sender(QUEUED_BYTES, BULK_BYTES)
-    for _ in range(2 * SHARED_PAYLOADS):
-        sender.send(1, 100, bulk_share(200_000, is_shared=True))
-    assert len(sender.sent) == SHARED_PAYLOADS
-    assert bulk_share(BULK_BYTES, is_shared=True) == BULK_BYTES
-
-
-def test_streamed_payloads_stay_below_what_makes_a_relay_pause() -> None:
-    sender = Sender(QUEUED_BYTES, BULK_BYTES)
-    for _ in range(100):
-        sender.send(1, 100, bulk_share(200_000, is_shared=False))
-    assert STREAMED_BYTES - 200_000 < len(sender.sent) * 200_000 <= STREAMED_BYTES < HIGH_WATER

@@ -25,6 +25,8 @@ RELAY_GROWTH_MIB = 16
 FLOW_TIMEOUT_S = 60
 KNOWN_PATIENCE_S = 3
 HOLDS_UP = {
+    ("shared", "sent", 100_000),
+    ("streamed", "sent", 100_000),
     ("streamed", "sent", 8_000_000),
     ("streamed", "sibling", 4_000_000),
     ("streamed", "results", 4_000_000),

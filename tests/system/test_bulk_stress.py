@@ -36,7 +36,7 @@ MANAGERS, WORKERS = 2, 6
 KILL_EVERY = 20
 """One executor is killed for so many transfers."""
 ANSWER_S = 60
-SIZES = (0, 1, 500, 4_000, 16_380, 16_390, 40_000, 130_000, 600_000)
+SIZES = (0, 1, 500, 4_000, 8_190, 8_200, 40_000, 130_000, 600_000)
 """Doubles: in the frame, around the threshold of shared memory, in a few frames, in many."""
 REASONS = ("is gone", "SIGKILL", "is nowhere on the grid", "nobody named", "cannot be reached")
 

@@ -19,9 +19,8 @@ from softgrid._io.descriptors import Descriptors
 from softgrid._io.reactor import Reactor
 from softgrid._model.errors import Undecodable
 
-THRESHOLD = 128 * 1024
-"""Payloads up to this many bytes go through the socket: what a segment costs whatever its size (a dozen system calls,
-pages to be mapped) is saved from some 300 KB on where there is one hop, and from less with each hop more."""
+THRESHOLD = 64 * 1024
+"""Payloads up to this many bytes go through the socket: below it a copy is cheaper than a mapping."""
 SMALLEST = 1024 * 1024
 WRITE_STEP = 8 * 1024 * 1024
 MAX_LEASED = 128

@@ -27,7 +27,7 @@ from softgrid._state.last_calls import LastCalls
 from softgrid._state.receivers import common_ways, expand_bounce, expand_bridging, expand_receivers, may_bridge
 from softgrid._state.timeouts import check_timeout, wait_timeout
 from softgrid._state.tree import Tree
-from softgrid._state.windows import SendWindows, bulk_share
+from softgrid._state.windows import SendWindows
 from softgrid._wire.calls import Failure, decode_result
 from softgrid._wire.framing import Body, Kind, Outbound, frame
 
@@ -186,7 +186,8 @@ class Transfers:
     def _send_body(self, body: Outbound, message_id: int, target: int, way: Way, allows_bridge: bool) -> None:
         if self._is_lost(message_id, target, way):
             return
-        queued, bulk = self._room_for(body, way)
+        bulk = body.size if body.size > THRESHOLD else 0
+        queued = len(body.head) + body.size - bulk
         with self._room:
             if not self._windows.admit(target, message_id, queued, bulk):
                 outgoing = Outgoing()
@@ -203,14 +204,6 @@ class Transfers:
             way.send(frame(1, target, self._tree.node_id, message_id, body.joined()), target)
         if self.bridges:
             self._note_bridge_since(target)
-
-    @staticmethod
-    def _room_for(body: Outbound, way: Way) -> tuple[int, int]:
-        """Give how much room a call takes up at its target: in queues, and as bulk."""
-        if body.size <= THRESHOLD:
-            return len(body.head) + body.size, 0
-        link = way.link if isinstance(way, Bridge) else way
-        return len(body.head), bulk_share(body.size, is_shared=link.passes_descriptors)
 
     def _send_admitted(self, target: int, message_id: int, body: Outbound, allows_bridge: bool) -> Waiter | None:
         """Send a call for which there is room, over a bridge where there is one."""
@@ -316,7 +309,8 @@ class Transfers:
         message_id = self.inflight.open(batch, index, target)
         if self._is_lost(message_id, target, bridge or hop):
             return
-        queued, bulk = self._room_for(body, bridge or hop)
+        bulk = body.size if body.size > THRESHOLD else 0
+        queued = len(body.head) + body.size - bulk
         with self._room:
             has_room = self._windows.admit(target, message_id, queued, bulk)
             if not has_room:

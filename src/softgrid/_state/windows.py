@@ -2,8 +2,7 @@
 
 Every call is answered, so an answer is the credit for what it answers. What does not fit waits at its source, in
 order, and only what goes to that executor waits. The small bound is for what stands in the queues of relays; the
-large one for payloads beside the queues, in shared memory. Payloads that are streamed fill queues too, and take up as
-much more of the large bound.
+large one for payloads beside the queues, in shared memory.
 """
 
 from __future__ import annotations
@@ -15,15 +14,6 @@ Item = TypeVar("Item")
 
 QUEUED_BYTES = 512 * 1024
 BULK_BYTES = 256 * 1024 * 1024
-STREAMED_BYTES = 3 * 1024 * 1024
-"""Less than a relay keeps for one link before it reads no more from whom that comes, and holds up others with it."""
-SHARED_PAYLOADS = 32
-"""A few receivers that take nothing must not lease all segments that there are, since what finds none is streamed."""
-
-
-def bulk_share(size: int, *, is_shared: bool) -> int:
-    """Give how much of BULK_BYTES a payload of that size takes up: in shared memory, or streamed through relays."""
-    return max(size, BULK_BYTES // SHARED_PAYLOADS) if is_shared else size * (BULK_BYTES // STREAMED_BYTES)
 
 
 class _Window(Generic[Item]):
