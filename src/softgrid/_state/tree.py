@@ -174,9 +174,10 @@ class Tree(Generic[Hop]):
         """The executors directly below this one."""
         return list(self._children.get(self.name, {}).values())
 
-    def is_upgrid_known(self, path: tuple[str, ...]) -> bool:
-        """Whether the last of a path, under which somebody is to be, is this executor or below it."""
-        return path[-1:] == (self.name,) or (bool(path) and self.find(path[-1]) is not None)
+    def is_behind(self, name: object, hop: Hop) -> bool:
+        """Whether somebody of that name is below this executor and reached over that neighbour."""
+        member = self.find(name) if isinstance(name, str) else None
+        return member is not None and member.hop is hop
 
     def may_speak_of(self, source: int, target: int) -> bool:
         """Whether *source* may lie on the way to *target*, as far as is known here: nobody beside it does."""
