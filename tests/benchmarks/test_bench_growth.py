@@ -75,7 +75,7 @@ def test_sizes_are_readable(size, text):
 
 
 def test_the_tables_go_between_the_marks_and_nothing_else_changes(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(model, "measure_tables", lambda: model.Tables(*[1.0] * 6))
+    monkeypatch.setattr(model, "measure_tables", lambda: model.Tables(*[1.0] * 5))
     page, source = tmp_path / "scaling.md", tmp_path / "growth.json"
     source.write_text(json.dumps([each._asdict() for each in figures(float)]))
     page.write_text("before\n<!-- model -->\nold\n<!-- end of model -->\nafter\n")
@@ -89,7 +89,7 @@ def test_the_tables_go_between_the_marks_and_nothing_else_changes(tmp_path, caps
 
 
 def test_a_page_without_marks_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(model, "measure_tables", lambda: model.Tables(*[1.0] * 6))
+    monkeypatch.setattr(model, "measure_tables", lambda: model.Tables(*[1.0] * 5))
     page, source = tmp_path / "scaling.md", tmp_path / "growth.json"
     source.write_text(json.dumps([each._asdict() for each in figures(float)]))
     page.write_text("nothing\n")

@@ -223,11 +223,21 @@ def test_who_joined_further_down_is_known_and_announced_on(joining: Joining) -> 
     joining.check_nothing_else()
 
 
-@pytest.mark.parametrize("path", [[TOP], [TOP, R], [TOP, R, A], [B], []])
+@pytest.mark.parametrize(
+    "path", [[TOP], [TOP, R], [TOP, R, A], [TOP, R, B, A], [TOP, R, B, 5], [TOP, R, B, {}], [B], []]
+)
 def test_who_joined_elsewhere_is_none_of_our_business(joining: Joining, path: Any) -> None:
     link = joining.has_joined(B)
     joining.comes(link, "joined", name=B1, path=path, cores=2, utc=5.0)
     assert joining.names() == {B}
+    joining.check_nothing_else()
+
+
+def test_nobody_joins_under_somebody_who_is_reached_over_another_link(joining: Joining) -> None:
+    joining.has_joined(A2)
+    link = joining.has_joined(B)
+    joining.comes(link, "joined", name=B1, path=[TOP, R, B, A2], cores=2, utc=5.0)
+    assert joining.names() == {B, A2}
     joining.check_nothing_else()
 
 

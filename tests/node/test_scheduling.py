@@ -316,7 +316,7 @@ def test_each_worker_is_dealt_to_as_fast_as_it_answers(grid: Grid, monkeypatch: 
     assert sorted(result for _, result in grid.uncollected) == [number * 10 for number in range(9)]
 
 
-def test_many_small_tasks_for_one_worker_leave_in_one_piece(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_small_tasks_for_one_worker_leave_in_two_pieces(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(jobs_module, "monotonic", lambda: now[0])
     grid.job(1000, workers=[B1], collect=False)
@@ -326,7 +326,7 @@ def test_many_small_tasks_for_one_worker_leave_in_one_piece(grid: Grid, monkeypa
         now[0] += 0.000001
         while not grid.links[R].passed:
             grid.answers(B1)
-        assert len(grid.links[R].passed) == 1
+        assert len(grid.links[R].passed) <= 2
     assert len(grid.held[B1]) > 100
     grid.work()
     grid.check_over()

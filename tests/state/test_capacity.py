@@ -10,7 +10,7 @@ from tests.harness.names import HERE, a_name
 from softgrid._model.errors import Refused
 from softgrid._model.names import GridName, parse_name
 from softgrid._model.rules import Rules
-from softgrid._state.capacity import Capacity, census_of, check_rules_fit, remaining
+from softgrid._state.capacity import Capacity, census_of, census_of_machines, check_rules_fit, remaining
 from softgrid._state.machine_names import MachineNames
 
 THERE = "10.0.0.2"
@@ -83,7 +83,7 @@ def test_executors_of_a_machine_count_together_whatever_it_is_called() -> None:
     names = MachineNames()
     names.learn(HERE, "m")
     names.learn(THERE, "m")
-    census = census_of([*members(1), *members(2, address=THERE), *members(4, address="other")], names)
+    census = census_of_machines([(HERE, "worker", 1), (THERE, "worker", 2), ("other", "worker", 4)], names)
     assert census == {(HERE, "worker"): 3, ("other", "worker"): 4}
 
 

@@ -257,3 +257,10 @@ def test_only_who_is_on_the_way_to_somebody_may_speak_of_it() -> None:
         assert tree.may_speak_of(node_id(speaker), node_id(about)), (speaker, about)
     for speaker, about in ((A, B1), (A1, B1), (A2, A1), (R, A1), (B1, B)):
         assert not tree.may_speak_of(node_id(speaker), node_id(about)), (speaker, about)
+
+
+def test_a_death_costs_what_is_lost_and_not_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = tree_of(TOP)
+    monkeypatch.setattr(tree, "below", lambda: pytest.fail("everybody was looked at"))
+    assert [member.name for member in tree.leave(R, "killed")] == [R, B, B1]
+    assert [member.name for member in tree.direct()] == [A]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -44,11 +45,15 @@ class Encoder:
         self._known: dict[int, set[bytes]] = {}
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
         self._kept_bytes = 0
+        self._last: PickledFunction | None = None
+        """What was kept last, which goes on being kept while nothing else is."""
         self._alive: WeakValueDictionary[bytes, Callable[..., Any]] = WeakValueDictionary()
 
     def function_of(self, kwargs: Kwargs) -> Function:
         """Read the function of some transfer kwargs; pickles it when it is a callable."""
         function = kwargs.get("function")
+        if type(function) is FunctionType:  # nearly always, and the questions below take as long as the answer
+            return self._pickled(function)
         if isinstance(function, Mapping):
             return FunctionSource(source_in(function, "func"))
         if isinstance(function, str) and function.strip():
@@ -59,8 +64,13 @@ class Encoder:
                 function,
                 "a callable, source text, or the name of a method or a stored function",
             )
+        return self._pickled(function)
+
+    def _pickled(self, function: Callable[..., Any]) -> PickledFunction:
         pickled = self._pickler.pickle(function)
-        self._keep(pickled, function)
+        if self._last is not pickled:
+            self._keep(pickled, function)
+            self._last = pickled
         return pickled
 
     def _keep(self, pickled: PickledFunction, function: Callable[..., Any]) -> None:
@@ -135,7 +145,7 @@ def flags_and_options(kwargs: Kwargs) -> tuple[int, Message]:
     if kwargs.get("mode", "execute") != "execute":
         raise BadArgument("mode", kwargs.get("mode"), "'execute'")
     handling = kwargs.get("result_handling") or {}
-    if not isinstance(handling, Mapping):
+    if type(handling) is not dict and not isinstance(handling, Mapping):
         raise BadArgument("result_handling", handling, "None or a dictionary of rules for the result")
     name = handling.get("result_name")
     if name is not None and not isinstance(name, str):

@@ -221,6 +221,8 @@ class Execution:
 
     def _priority_of(self, call: Call) -> float | None:
         """Give the priority of a call, if the rules allow it; they are about functions of users."""
+        if call.priority is not None and call.priority >= 0:  # which takes no privilege
+            return call.priority
         return check_priority(call.priority, self._rules if self._functions.is_users(call.function) else None)
 
     def _run_beside(self, task: Task) -> None:
@@ -288,7 +290,7 @@ class Execution:
     def run_queue(self) -> None:
         """Run what is queued until nothing is; for one thread at a time."""
         polled = perf_counter()
-        while (task := self.decide(WorkQueue.take_next)) is not None:
+        while self._queue and (task := self.decide(WorkQueue.take_next)) is not None:
             self.slate.begin(task.source, task.message_id)
             try:
                 self.run(task)

@@ -55,7 +55,7 @@ class FunctionTable:
         self._prompt_methods = prompt_methods
         self._ordered_methods = ordered_methods
         self._users_methods = users_methods
-        self._received: OrderedDict[bytes, Callable[..., Any]] = OrderedDict()
+        self._received: OrderedDict[bytes, Resolved] = OrderedDict()
         self._bodies: dict[bytes, bytes] = {}
         self._bodies_bytes = 0
         self.stored: dict[str, tuple[Callable[..., Any], bool]] = {}
@@ -85,16 +85,16 @@ class FunctionTable:
             if stored is not None:
                 return Resolved(stored[0], True, stored[1])
             key = b"source:" + function.text.encode()
-            return Resolved(self._cached(key, lambda: compile_source(function.text)), True)
+            return self._cached(key, lambda: compile_source(function.text))
         assert isinstance(function, PickledFunction)
-        known = self._received.get(function.digest)
-        if known is not None:
-            return Resolved(known, True)
+        return self._received.get(function.digest) or self._unpickled(function)
+
+    def _unpickled(self, function: PickledFunction) -> Resolved:
         self.note(function)
         body = function.body or self._bodies.get(function.digest)
         if not body:
             raise UnknownDigest
-        return Resolved(self._cached(function.digest, lambda: unpickle_function(body)), True)
+        return self._cached(function.digest, lambda: unpickle_function(body))
 
     def note(self, function: Function) -> None:
         """Keep the bytes of a function that came with a call, for the calls behind it; raises Undecodable."""
@@ -121,10 +121,10 @@ class FunctionTable:
             raise Refused(f"'{name}' of an executor is not open to calls from other executors")
         raise NoRoute(f"no stored function and no method of the executor is named '{name}'")
 
-    def _cached(self, key: bytes, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+    def _cached(self, key: bytes, make: Callable[[], Callable[..., Any]]) -> Resolved:
         known = self._received.get(key)
         if known is None:
-            known = self._received[key] = make()
+            known = self._received[key] = Resolved(make(), True)
             if len(self._received) > CACHE_SIZE:
                 self._received.popitem(last=False)
         else:

@@ -50,7 +50,9 @@ IsExpected = Callable[[str, str], bool]
 
 def concerns_stores(transfer_kwargs: object) -> bool:
     """Whether a transfer may change what others keep."""
-    if type(transfer_kwargs) is not dict and not isinstance(transfer_kwargs, Mapping):
+    if type(transfer_kwargs) is not dict and (
+        type(transfer_kwargs) is list or not isinstance(transfer_kwargs, Mapping)
+    ):
         return False
     function = transfer_kwargs.get("function")
     return type(function) is str and function in NAMES

@@ -205,6 +205,8 @@ class Membership:
         known = node_id(name) in self._tree.members or name in self._tree.path
         if known or link.peer is None or link.peer not in path or self._tree.name not in path:
             return
+        if not self._tree.is_behind(path[-1], link):  # when that link ends nobody would take it out again
+            return
         utc, heir_of = field(message, "utc", (int, float)), message.get("heir_of")
         if isinstance(heir_of, str):
             self.on_heir(heir_of, name, path, link)

@@ -58,11 +58,15 @@ class Outgoing:
             return [*self.memory, self.all_sent] if self._waiting else self.memory
 
     def add(self, hop: Link, data: bytes) -> None:
-        """Gather a frame; sends what was gathered for the link when it is enough."""
+        """Gather a frame; sends what was gathered for the link when it is enough.
+
+        The first goes at once: who gets it has begun to work when the others are put together.
+        """
         gathered = self._gathered.get(hop)
         if gathered is None:
-            self._gathered[hop] = [data]
-            self._sizes[hop] = len(data)
+            self._gathered[hop] = []
+            self._sizes[hop] = 0
+            hop.send(data)
             return
         gathered.append(data)
         self._sizes[hop] += len(data)
@@ -71,8 +75,10 @@ class Outgoing:
 
     def flush(self, hop: Link) -> None:
         """Send what was gathered for one link."""
-        gathered = self._gathered.pop(hop, None)
+        gathered = self._gathered.get(hop)
         if gathered:
+            self._gathered[hop] = []
+            self._sizes[hop] = 0
             hop.send(gathered[0] if len(gathered) == 1 else b"".join(gathered))
 
     def give_way(self, hop: Link) -> None:

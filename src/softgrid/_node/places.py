@@ -15,7 +15,7 @@ from softgrid._model.errors import Refused
 from softgrid._model.names import GridName, parse_name
 from softgrid._model.roles import Role
 from softgrid._model.rules import Rules
-from softgrid._state.capacity import Capacity, Census, census_of
+from softgrid._state.capacity import Capacity, Census, census_of_machines
 from softgrid._state.machine_names import MachineNames
 from softgrid._state.tree import Tree
 
@@ -32,6 +32,11 @@ class Place(NamedTuple):
     is_settled: bool
     """Whether that is known, as it is before anybody comes."""
 
+    @property
+    def comer(self) -> tuple[str, Role, int]:
+        """Who may come for it: address, role and upgrid."""
+        return self.address, self.role, self.performer
+
 
 class Places:
     """Who may come where."""
@@ -43,6 +48,8 @@ class Places:
         self._names = MachineNames()
         self._names.learn(address, machine)
         self._taken: dict[int, Place] = {}
+        self._expected: dict[tuple[str, Role, int], dict[int, None]] = {}
+        """The tickets of the places taken, in their order, by who may come for them."""
         self._tickets = count(1)
 
     def knows(self, address: str) -> bool:
@@ -51,7 +58,8 @@ class Places:
 
     def census(self) -> Census:
         """Count the executors of each machine."""
-        return census_of([parse_name(self._tree.name), *(member.parsed for member in self._tree.below())], self._names)
+        own = parse_name(self._tree.name)
+        return census_of_machines([(own.address, own.role, 1), *self._tree.population.counts()], self._names)
 
     def on_machine_of(self, address: str, names: list[GridName]) -> list[GridName]:
         """Give those of *names* on the machine at *address*, as if all of them called it that."""
@@ -66,7 +74,7 @@ class Places:
         ticket = next(self._tickets)
         census = self.census() if census is None else census
         place = Place(address, address, role, cores, performer, self.knows(address))
-        self._taken[ticket] = self._reserve(place, census)
+        self._keep(ticket, self._reserve(place, census))
         return ticket
 
     def settle(self, ticket: int, machine: str, performer: int = 0) -> None:
@@ -78,12 +86,12 @@ class Places:
         place = self._taken[ticket] = place._replace(is_settled=True)
         if self._names.first_name(place.address) != place.counted_at:
             self.give_back(ticket)
-            self._taken[ticket] = self._reserve(place, self.census())
+            self._keep(ticket, self._reserve(place, self.census()))
 
     def arrived(self, address: str, role: Role, upgrid: int) -> None:
         """An executor that was launched has come, and counts itself from now on: no place is kept for it any more."""
-        for ticket, place in self._taken.items():
-            if place.is_settled and (place.address, place.role, place.performer) == (address, role, upgrid):
+        for ticket in self._expected.get((address, role, upgrid), ()):
+            if self._taken[ticket].is_settled:
                 self.give_back(ticket)
                 return
 
@@ -92,10 +100,19 @@ class Places:
         place = self._taken.pop(ticket, None)
         if place is not None:
             self._capacity.release(place.counted_at, place.role)
+            expected = self._expected[place.comer]
+            del expected[ticket]
+            if not expected:
+                del self._expected[place.comer]
+
+    def _keep(self, ticket: int, place: Place) -> None:
+        self._taken[ticket] = place
+        self._expected.setdefault(place.comer, {})[ticket] = None
 
     def _reserve(self, place: Place, census: Census) -> Place:
         address, counted_at = place.address, self._names.first_name(place.address)
-        cores = next((member.cores for member in self._tree.below() if member.parsed.address == address), place.cores)
+        known_cores = self._tree.population.cores_at(address)
+        cores = place.cores if known_cores is None else known_cores
         try:
             self._capacity.reserve(counted_at, place.role, census, self._rules().for_machine(address), cores)
         except Refused as error:

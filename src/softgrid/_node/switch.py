@@ -142,11 +142,13 @@ class Switch:
         me = self._tree.node_id
         source = me if source is None else source
         if destination == me:
-            received = _as_received(outbound)
-            self._run_in_turn(lambda: self.deliver[kind](_NO_LINK, source, message_id, received))
+            self._send_to_myself(kind, source, message_id, _as_received(outbound))
             return None
-        hop = self.hop_to(destination)
+        hop = self._routes.get(destination) or self.uplink
         return None if hop is None else self.send_over(hop, kind, destination, message_id, outbound, source)
+
+    def _send_to_myself(self, kind: int, source: int, message_id: int, received: Body) -> None:
+        self._run_in_turn(lambda: self.deliver[kind](_NO_LINK, source, message_id, received))
 
     def send_over(
         self, hop: Link, kind: int, destination: int, message_id: int, outbound: Outbound, source: int, hops: int = 0
@@ -328,7 +330,10 @@ class Switch:
         )
 
     def _deliver(self, link: Link, kind: int, flags: int, source: int, message_id: int, body: memoryview) -> None:
-        assembler = self._assemblers.get(link)
+        assembler = self._assemblers.get(link) if self._assemblers else None
+        if not flags and assembler is None:
+            self._hand_over(link, kind, source, message_id, bytes(body))
+            return
         if flags & MORE or assembler is not None:
             if assembler is None:
                 assembler = self._assemblers[link] = Assembler(self.max_message_bytes)

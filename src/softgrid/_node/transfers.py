@@ -35,6 +35,9 @@ from softgrid._wire.framing import Body, Kind, Outbound, frame
 
 Way = Link | Bridge
 
+Fans = list["list[str] | None"]
+"""For each receiver the names to which it passes its call on, or None where it is meant itself."""
+
 OpenCall = tuple[int, int, str]
 """A call that is not answered: its message id, and the id and name of its receiver."""
 
@@ -96,28 +99,19 @@ class Transfers:
         timeout = check_timeout(spec.timeout, "transferTimeout")
         limits = wait_timeouts(timeout, spec.multiplier, len(self._tree.path), len(names))
         fans = self._fans(spec, kwargs_list, len(names))
-        batch = Batch(
-            [leaf for name, fan in zip(names, fans, strict=True) for leaf in ([name] if fan is None else fan)],
-            [
-                kwargs
-                for kwargs, fan in zip(kwargs_list, fans, strict=True)
-                for _ in range(1 if fan is None else len(fan))
-            ],
-        )
+        batch = Batch(names, kwargs_list) if fans is None else _fanned_batch(names, kwargs_list, fans)
         self._check_room(len(batch.names))
         batch.is_cancellable = True
         waiter = Waiter()
         batch.on_done = waiter.set
         if not spec.collect:
             batch.on_outcome = lambda index: self.hand_on(batch, index)
-        is_one_call = isinstance(spec.transfer_kwargs, Mapping)
-        is_retried = any(kwargs.get("retries") for kwargs in kwargs_list)
+        is_one_call = not isinstance(spec.transfer_kwargs, (list, tuple))
+        is_retried = any([kwargs.get("retries") for kwargs in kwargs_list])  # noqa: C419  (a list is faster)
         shielded = self._reactor.shield()
         try:
             if is_retried:
-                widths = [1 if fan is None else len(fan) for fan in fans]
-                leaves = [allowed for allowed, width in zip(allowed_list, widths, strict=True) for _ in range(width)]
-                self._send_retrying(batch, leaves, spec)
+                self._send_retrying(batch, allowed_list if fans is None else _per_leaf(allowed_list, fans), spec)
                 memory = []
             else:
                 memory = self._send_batch(batch, names, kwargs_list, fans, allowed_list, is_one_call)
@@ -229,7 +223,7 @@ class Transfers:
             bridge.note_sent_through_tree()
 
     def _one_per_receiver(self, transfer_kwargs: Any, count: int) -> list[Kwargs]:
-        if isinstance(transfer_kwargs, Mapping):
+        if type(transfer_kwargs) is dict or isinstance(transfer_kwargs, Mapping):
             return [transfer_kwargs] * count
         if not isinstance(transfer_kwargs, (list, tuple)):
             raise BadArgument(
@@ -240,19 +234,23 @@ class Transfers:
         if len(transfer_kwargs) != count:
             raise BadArgument("transferKwargs", f"{len(transfer_kwargs)} items", f"as many as receivers ({count})")
         for item in transfer_kwargs:
-            if not isinstance(item, Mapping):
+            if type(item) is not dict and not isinstance(item, Mapping):
                 raise BadArgument("transferKwargs", item, "a dictionary, or a list of them, one per receiver")
         return list(transfer_kwargs)
 
-    def _fans(self, spec: TransferSpec, kwargs_list: list[Kwargs], count: int) -> list[list[str] | None]:
+    def _fans(self, spec: TransferSpec, kwargs_list: list[Kwargs], count: int) -> Fans | None:
+        """Give for each receiver the names it fans out to, or None where no receiver does."""
         if spec.bounce is not None:
             return expand_bounce(self._tree, spec.bounce, count)
         if isinstance(spec.transfer_kwargs, Mapping):
-            return expand_bounce(self._tree, spec.transfer_kwargs.get("bounce_transfer"), count)
-        given = [kwargs.get("bounce_transfer") for kwargs in kwargs_list]
+            given = spec.transfer_kwargs.get("bounce_transfer")
+            return None if given is None else expand_bounce(self._tree, given, count)
+        each = [kwargs.get("bounce_transfer") for kwargs in kwargs_list]
+        if all(given is None for given in each):
+            return None
         return [
-            None if bounce is None else expand_bounce(self._tree, bounce, count)[index]
-            for index, bounce in enumerate(given)
+            None if given is None else expand_bounce(self._tree, given, count)[index]
+            for index, given in enumerate(each)
         ]
 
     def _send_batch(
@@ -260,7 +258,7 @@ class Transfers:
         batch: Batch,
         names: list[str],
         kwargs_list: list[Kwargs],
-        fans: list[list[str] | None],
+        fans: Fans | None,
         allowed_list: list[bool | None],
         is_one_call: bool,
     ) -> list[Waiter]:
@@ -272,7 +270,9 @@ class Transfers:
         ways = common_ways(names, self._switch.spreader_towards) if is_large else {}
         shared: dict[str, dict[int, str]] = {}
         index = 0
-        for name, kwargs, fan, allowed in zip(names, kwargs_list, fans, allowed_list, strict=True):
+        for name, kwargs, fan, allowed in zip(
+            names, kwargs_list, fans or [None] * len(names), allowed_list, strict=True
+        ):
             width = 1 if fan is None else len(fan)
             try:
                 prepared.use(kwargs, allowed)
@@ -438,13 +438,15 @@ class Transfers:
         """Keep the results that are wanted under a name."""
         previous: Kwargs | None = None
         name: str | None = None
-        for kwargs, result in zip(kwargs_list, results, strict=True):
+        for index, kwargs in enumerate(kwargs_list):
             if kwargs is not previous:
                 previous = kwargs
                 handling = kwargs.get("result_handling") or {}
-                name = handling.get("result_name") if handling.get("return_result", True) else None
-            if name is not None and type(result) is not Failed:
-                self._on_named(name, result)
+                name = handling.get("result_name")
+                if not handling.get("return_result", True):
+                    name = None
+            if name is not None and type(results[index]) is not Failed:
+                self._on_named(name, results[index])
 
     def _on_interrupt(self, batch: Batch, before_cancel: Callable[[], None] = lambda: None) -> None:
         before_cancel()
@@ -480,13 +482,11 @@ class Transfers:
     def _excuse(self, name: str) -> str:
         return self._tree.suspicion(name) or "it may still be running"
 
-    def _watch_each(
-        self, batch: Batch, limits: list[float], fans: list[list[str] | None], *, kills: bool
-    ) -> float | None:
+    def _watch_each(self, batch: Batch, limits: list[float], fans: Fans | None, *, kills: bool) -> float | None:
         """Give up on each receiver whose time is over before that of the others; gives the longest, if there is one."""
         if not limits:
             return None
-        each = [limit for limit, fan in zip(limits, fans, strict=True) for _ in range(1 if fan is None else len(fan))]
+        each = limits if fans is None else _per_leaf(limits, fans)
         give_up = partial(self._give_up_some, batch, kills=kills)
         if watch(batch, each, self._reactor.call_later, give_up) and not kills:
             at_the_end(batch, lambda: self.inflight.drop(batch))
@@ -506,7 +506,7 @@ class Transfers:
         outcome = batch.outcomes[index]
         batch.outcomes[index] = SoftgridError("this result has been taken")
         account = ""
-        if isinstance(outcome, Told):
+        if type(outcome) is Told:
             outcome, account = outcome
         if isinstance(outcome, SoftgridError):
             if account:
@@ -534,8 +534,8 @@ class Transfers:
 
     def _credit(self, message_id: int) -> None:
         """A call is over: send what waited for the room that it took."""
-        over = [message_id]
         with self._room:  # who finds room from now on comes behind what is sent here
+            over = [message_id]
             while over:
                 for waiting in self._windows.credit(over.pop()):
                     if self.inflight.is_open(waiting.message_id):
@@ -591,6 +591,17 @@ _FATE = {
     True: "the call was running and may have run in part",
     False: "the call was not running then: it had not begun, or its result was on its way, so it may have run",
 }
+
+
+def _per_leaf(items: list[Any], fans: Fans) -> list[Any]:
+    """Give the item of each receiver as often as calls are run for it."""
+    return [item for item, fan in zip(items, fans, strict=True) for _ in range(1 if fan is None else len(fan))]
+
+
+def _fanned_batch(names: list[str], kwargs_list: list[Kwargs], fans: Fans) -> Batch:
+    """Make the batch of calls some of which are run by those to whom their receivers pass them on."""
+    leaves = [leaf for name, fan in zip(names, fans, strict=True) for leaf in ([name] if fan is None else fan)]
+    return Batch(leaves, _per_leaf(kwargs_list, fans))
 
 
 def check_on_timeout(given: object) -> bool:

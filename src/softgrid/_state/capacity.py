@@ -16,11 +16,17 @@ Census = Counter[tuple[str, Role]]
 """How many executors of each role each machine holds."""
 
 
-def census_of(members: Iterable[GridName], names: MachineNames | None = None) -> Census:
-    """Count executors by address and role; with *names*, by the first name of their machine."""
-    if names is None:
-        return Counter((member.address, member.role) for member in members)
-    return Counter((names.first_name(member.address), member.role) for member in members)
+def census_of(members: Iterable[GridName]) -> Census:
+    """Count executors by address and role."""
+    return Counter((member.address, member.role) for member in members)
+
+
+def census_of_machines(counts: Iterable[tuple[str, Role, int]], names: MachineNames) -> Census:
+    """Count executors by the first name of their machine and role, from counts by address and role."""
+    census: Census = Counter()
+    for address, role, number in counts:
+        census[names.first_name(address), role] += number
+    return census
 
 
 class Capacity:

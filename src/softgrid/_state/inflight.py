@@ -176,7 +176,9 @@ class InFlight:
         return found
 
     def _close(self, message_id: int, target: int) -> None:
-        self._open_at.get(target, set()).discard(message_id)
+        open_there = self._open_at.get(target)
+        if open_there is not None:
+            open_there.discard(message_id)
 
     def refuse(self, message_id: int, target: int, error_for: Callable[[str], SoftgridError]) -> None:
         """A relay could not pass a call on to *target*: its first receiver, or one of those it is bounced to.

@@ -13,6 +13,7 @@ from softgrid._model.causes import headline
 from softgrid._model.errors import NoRoute, PeerLost, Refused
 from softgrid._model.names import NodeId, node_id, parse_name
 from softgrid._model.roles import DOWNGRIDS, Role
+from softgrid._state.population import Population
 
 Hop = TypeVar("Hop")
 
@@ -79,6 +80,8 @@ class Tree(Generic[Hop]):
         self.upgrid_path: tuple[str, ...] = ()
         self.members: dict[NodeId, Member[Hop]] = {}
         self.routes: dict[int, Hop] = {}
+        self.population = Population()
+        self._children: dict[str, dict[NodeId, Member[Hop]]] = {}
         self._departed: OrderedDict[NodeId, str] = OrderedDict()
 
     def take_name(self, name: str) -> None:
@@ -121,6 +124,8 @@ class Tree(Generic[Hop]):
         member = Member(name, path, hop, cores=cores, joined_utc=now_utc, password=password, allows_udf=allows_udf)
         self.members[member.node_id] = member
         self.routes[member.node_id] = hop
+        self.population.add(member.parsed, cores)
+        self._children.setdefault(member.upgrid, {})[member.node_id] = member
         self._departed.pop(member.node_id, None)
         return member
 
@@ -129,12 +134,18 @@ class Tree(Generic[Hop]):
         gone = self.members.get(node_id(name))
         if gone is None:
             return []
-        below = [member for member in self.below() if name in member.path]
-        for member in (gone, *below):
+        beside = self._children[gone.upgrid]
+        del beside[gone.node_id]
+        if not beside:
+            del self._children[gone.upgrid]
+        removed = [gone]
+        for member in removed:
+            removed += self._children.pop(member.name, {}).values()
             del self.members[member.node_id]
             del self.routes[member.node_id]
+            self.population.remove(member.parsed)
             self.note_departed(member.node_id, reason if member is gone else f"{name} is gone: {headline(reason)}")
-        return [gone, *below]
+        return removed
 
     def note_departed(self, who: NodeId, reason: str) -> None:
         """Remember why somebody is gone (bounded: the oldest are forgotten)."""
@@ -161,7 +172,12 @@ class Tree(Generic[Hop]):
 
     def direct(self) -> list[Member[Hop]]:
         """The executors directly below this one."""
-        return [member for member in self.below() if member.path[-1] == self.name]
+        return list(self._children.get(self.name, {}).values())
+
+    def is_behind(self, name: object, hop: Hop) -> bool:
+        """Whether somebody of that name is below this executor and reached over that neighbour."""
+        member = self.find(name) if isinstance(name, str) else None
+        return member is not None and member.hop is hop
 
     def may_speak_of(self, source: int, target: int) -> bool:
         """Whether *source* may lie on the way to *target*, as far as is known here: nobody beside it does."""
@@ -198,6 +214,9 @@ class Tree(Generic[Hop]):
     def check_invariants(self) -> None:
         """Raise AssertionError when the tree contradicts itself; for tests."""
         assert set(self.members) == set(self.routes)
+        children = {who: above for above, under in self._children.items() for who in under}
+        assert children == {member.node_id: member.upgrid for member in self.below()}
+        assert sum(number for _, _, number in self.population.counts()) == len(self.members)
         for member in self.below():
             assert self.name in member.path, f"{member.name} is not below {self.name}"
             assert member.upgrid == self.name or node_id(member.upgrid) in self.members

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from softgrid._model.errors import Cancelled, RemoteFailure, SoftgridError, Undecodable, class_name, shorten
@@ -33,10 +34,13 @@ _SIZE = struct.Struct(">I")
 RETURN, STORE, FIRST_ARGUMENT, NO_PRIORITY, CONTROL = 1, 2, 4, 8, 16
 PLAIN, RAISED, REFUSED, VALUE = b"\x00", b"\x01", b"\x02", b"\x03".ljust(ALIGNMENT, b"\x00")
 
+_VALUE_TAG = VALUE[:1]
 NO_OPTIONS: Message = {}
 
 MAX_MESSAGE, MAX_TRACEBACK = 4096, 65536
 MAX_CLASSES = 64
+LONGEST_NAME = 64
+"""Functions whose section is longer than this are few: those that come as bytes or source."""
 SMALL = 4096
 """Payloads up to this many bytes stand in one string with the head of their message."""
 
@@ -98,11 +102,20 @@ def call_with(payload: Parts, function: bytes, *, flags: int, priority: float | 
 
 
 def _call_head(function: bytes, flags: int, priority: float | None, options: Message) -> bytes:
-    extra = encode_control({"op": "options", **options}) if options else b""
+    if options or len(function) > LONGEST_NAME:
+        return _make_head(function, flags, priority, encode_control({"op": "options", **options}) if options else b"")
+    return _same_head(function, flags, priority)
+
+
+def _make_head(function: bytes, flags: int, priority: float | None, extra: bytes = b"") -> bytes:
     if priority is None:
         flags, priority = flags | NO_PRIORITY, 0.0
     head = _CALL.pack(flags, priority, len(extra), len(function)) + extra + function
     return head.ljust(len(head) + -len(head) % ALIGNMENT, b"\x00")
+
+
+_same_head = lru_cache(maxsize=512)(_make_head)
+"""Calls of functions that are known at their target begin alike."""
 
 
 def decode_call(body: Body) -> Call:
@@ -118,8 +131,12 @@ def decode_call(body: Body) -> Call:
     if payload_offset > len(message) or (message is body and payload_offset == len(message)):
         raise Undecodable("a call that is shorter than its parts")
     options = decode_control(message[_CALL.size : function_start]) if extra_size else NO_OPTIONS
-    function = decode_function(bytes(message[function_start:function_stop]))
+    section = bytes(message[function_start:function_stop])
+    function = decode_function(section) if function_size > LONGEST_NAME else _same_function(section)
     return Call(flags, None if flags & NO_PRIORITY else priority, options, function, body, payload_offset)
+
+
+_same_function = lru_cache(maxsize=512)(decode_function)
 
 
 def without_options(call: Call, *dropped: str, **changed: Any) -> Outbound:
@@ -265,7 +282,7 @@ def decode_result(body: Body, loads: Callable[[Any, int], Any] = decode_value) -
     outcome = bytes(body[:1])
     if outcome == PLAIN:
         return loads(body, 1)
-    if outcome == VALUE[:1]:
+    if outcome == _VALUE_TAG:
         return loads(body, ALIGNMENT)
     if outcome not in (RAISED, REFUSED) or len(body) < 1 + _SIZE.size:
         raise Undecodable(f"no result has the outcome {outcome!r}")

@@ -133,12 +133,12 @@ def decode_value(message: bytes | bytearray | memoryview, base: int = 0) -> Any:
     loads: Any = pickle.loads
     if type(message) is FromGuest:
         from softgrid._wire.allowlist import loads
-    view = memoryview(message)[base:]
-    shape = view[:1]
+    shape = bytes(message[base : base + 1])
     if shape == PLAIN:
-        return loads(view[1:])
+        return loads(memoryview(message)[base + 1 :])
+    view = memoryview(message)[base:]
     if shape != BUFFERS or len(view) < 5:
-        raise Undecodable(f"no payload is of shape {bytes(shape)!r}")
+        raise Undecodable(f"no payload is of shape {shape!r}")
     if view.readonly:
         view = memoryview(bytearray(view))
     (count,) = struct.unpack_from(">I", view, 1)
