@@ -152,6 +152,7 @@ def test_a_guest_that_was_given_up_is_refused_and_ends(make_grid: MakeGrid, scri
     proxy = Proxy(grid.O.port)
     try:
         running, name = joins(grid, scripts, proxy)
+        assert grid.one(lambda: 5, to=name) == 5
         call = grid.O.get_transfer_template("lambda: __import__('time').sleep(0.5)")
         grid.O.transfer(call, name)
         running.signal(signal.SIGSTOP)
