@@ -198,7 +198,7 @@ class SshHost:
             "TMPDIR": self.tmp,
             "PATH": f"{self.bin}:/usr/bin:/bin" if python else str(self._shell_only()),
             MARK: traces.mark,
-            VARIABLE: f"{traces.mark} {name}",
+            VARIABLE: f"{traces.mark} {folder}",
         }
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

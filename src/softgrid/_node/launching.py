@@ -159,10 +159,10 @@ class Launching:
         try:
             self._tree.check_reachable(item["upgrid"])
             address = self._machine_of(item)
-            ticket = self.places.take(address, item["role"], self._cores, census, node_id(item["upgrid"]))
+            ticket = self.places.take(address, item["role"], self._cores, item["upgrid"], census)
         except SoftgridError as error:
             raise LaunchFailed("rules", str(error), is_final=True) from None
-        return {"ticket": ticket, "is_known": self.places.knows(address)}
+        return {"ticket": ticket, "is_known": self.places.knows(item["upgrid"], address)}
 
     def _on_place(self, message: Message, source: int, answer: Answer) -> None:
         self.places.settle(field(message, "ticket", int), field(message, "machine", str), source)

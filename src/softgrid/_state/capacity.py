@@ -3,6 +3,7 @@ taken."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 
@@ -10,17 +11,14 @@ from softgrid._model.errors import Refused
 from softgrid._model.names import GridName
 from softgrid._model.roles import LAUNCHABLE, Role
 from softgrid._model.rules import Rules
-from softgrid._state.machine_names import MachineNames
 
 Census = Counter[tuple[str, Role]]
 """How many executors of each role each machine holds."""
 
 
-def census_of(members: Iterable[GridName], names: MachineNames | None = None) -> Census:
-    """Count executors by address and role; with *names*, by the first name of their machine."""
-    if names is None:
-        return Counter((member.address, member.role) for member in members)
-    return Counter((names.first_name(member.address), member.role) for member in members)
+def census_of(members: Iterable[GridName]) -> Census:
+    """Count executors by address and role."""
+    return Counter((member.address, member.role) for member in members)
 
 
 class Capacity:
@@ -61,6 +59,15 @@ def remaining(address: str, members: Iterable[GridName], rules: Rules, cores: in
         limit = own.maximum(role, cores)
         allowed[f"number_of_{role}s"] = None if limit is None else max(0, limit - census[address, role])
     return allowed
+
+
+def fewest(machines: list[dict[str, int | None]]) -> dict[str, int | None]:
+    """Give what each of these machines may take of what ``remaining`` gives for them."""
+    return {key: min((each[key] for each in machines), key=_or_any_number) for key in machines[0]}
+
+
+def _or_any_number(limit: int | None) -> float:
+    return math.inf if limit is None else limit
 
 
 def check_rules_fit(address: str, members: Iterable[GridName], rules: Rules, cores: int) -> None:
