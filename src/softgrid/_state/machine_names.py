@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-
 _AS = " (as "  # no address has a blank
 
 
