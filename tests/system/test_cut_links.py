@@ -78,8 +78,11 @@ class Ledger:
 
 
 def joins(host: Grid, scripts: Scripts, proxy: Proxy, **options: Any) -> tuple[Running, str]:
+    """Have a guest join that knows it, too: before, a cut of its connection is the end."""
     running = a_guest(scripts, host, port=proxy.port, **options)
-    return running, await_guest(host)
+    name = await_guest(host)
+    assert host.one(lambda: 5, to=name) == 5
+    return running, name
 
 
 def test_resets_in_the_middle_of_frames_lose_nothing_and_repeat_nothing(
@@ -152,7 +155,6 @@ def test_a_guest_that_was_given_up_is_refused_and_ends(make_grid: MakeGrid, scri
     proxy = Proxy(grid.O.port)
     try:
         running, name = joins(grid, scripts, proxy)
-        assert grid.one(lambda: 5, to=name) == 5
         call = grid.O.get_transfer_template("lambda: __import__('time').sleep(0.5)")
         grid.O.transfer(call, name)
         running.signal(signal.SIGSTOP)
