@@ -103,6 +103,8 @@ def guest(top: Any) -> Iterator[str]:
     process.stdin.write(f"{PASSWORD}\n")
     process.stdin.flush()
     while not top.workers:
+        if process.poll() is not None:
+            raise RuntimeError("the guest was not let in")
         sleep(0.01)
     try:
         yield top.workers[0]

@@ -87,16 +87,18 @@ class Host:
     def watch_guest(self, link: GuestLink, name: str) -> None:
         self.watched.append(name)
 
-    def take(self, address: str, role: str, cores: int) -> int:
+    def take(self, address: str, role: str, cores: int, performer: str) -> int:
         if self.full is not None:
             raise self.full
+        self.performer = performer
         self.places.append((address, role, cores))
         return id(self.places[-1])
 
-    def settle(self, ticket: int, machine: str) -> None:
+    def settle(self, ticket: int, machine: str, performer: int) -> None:
+        assert performer == node_id(self.performer), "who comes speaks for itself"
         self.machines.append(machine)
 
-    def arrived(self, address: str, role: str, upgrid: int) -> None:
+    def arrived(self, address: str, role: str, upgrid: str) -> None:
         self.arrivals.append((address, role, upgrid))
 
     def give_back(self, ticket: int) -> None:

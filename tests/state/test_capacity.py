@@ -10,8 +10,7 @@ from tests.harness.names import HERE, a_name
 from softgrid._model.errors import Refused
 from softgrid._model.names import GridName, parse_name
 from softgrid._model.rules import Rules
-from softgrid._state.capacity import Capacity, census_of, census_of_machines, check_rules_fit, remaining
-from softgrid._state.machine_names import MachineNames
+from softgrid._state.capacity import Capacity, census_of, census_of_machines, check_rules_fit, fewest, remaining
 
 THERE = "10.0.0.2"
 WORKERS = "machine_maximum_number_of_workers"
@@ -80,11 +79,16 @@ def test_other_machines_and_other_roles_do_not_count() -> None:
 
 
 def test_executors_of_a_machine_count_together_whatever_it_is_called() -> None:
-    names = MachineNames()
-    names.learn(HERE, "m")
-    names.learn(THERE, "m")
-    census = census_of_machines([(HERE, "worker", 1), (THERE, "worker", 2), ("other", "worker", 4)], names)
+    counts = [(HERE, "worker", 1), (THERE, "worker", 2), ("other", "worker", 4)]
+    census = census_of_machines(counts, {HERE: HERE, THERE: HERE, "other": "other"}.__getitem__)
     assert census == {(HERE, "worker"): 3, ("other", "worker"): 4}
+
+
+def test_of_several_machines_the_fewest_places_count() -> None:
+    free = [remaining(HERE, held, Rules({WORKERS: 3}), 8) for held in (members(1), members(2), members(0))]
+    assert fewest(free)["number_of_workers"] == 1
+    assert fewest([{"x": None}, {"x": 4}]) == {"x": 4}
+    assert fewest([{"x": None}]) == {"x": None}
 
 
 def test_the_rules_of_the_machine_decide() -> None:

@@ -6,7 +6,6 @@ process that it caused is alive and nothing is left in these folders.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 from tests.system.grids import ANY_NUMBER, Grid, MakeGrid, Scripts, Traces
 from tests.system.ssh_hosts import SshHosts
-from tests.system.watching import COOKIE, processes_with, wait_until
+from tests.system.watching import COOKIE, processes_with
 
 from softgrid import Globals, Orchestrator
 
@@ -58,16 +57,11 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
                            └─ manager 1 ── worker 2
     """
     traces = Traces(tmp_path_factory.mktemp("grid"))
-    before = {key: os.environ.get(key) for key in traces.environment()}
-    os.environ.update(traces.environment())
-    made = Grid(Orchestrator(password="a password", rules=ANY_NUMBER))
-    try:
+    with traces.applied():
+        made = Grid(Orchestrator(password="a password", rules=ANY_NUMBER))
         made.routers = made.launch("Router")
         made.managers = made.launch("Manager", made.routers[0], 2)
         made.workers = made.launch("Worker", [made.managers[0], made.managers[0], made.managers[1]])
-    finally:
-        for key, value in before.items():
-            os.environ.pop(key, None) if value is None else os.environ.__setitem__(key, value)
     cookie = made.cookie()
     yield made
     made.O.disconnect(kill=False)
@@ -92,11 +86,31 @@ def hosts(tmp_path: Path, traces: Traces) -> Iterator[SshHosts]:
     made = SshHosts(tmp_path, traces)
     yield made
     try:
-        for host in made.hosts:
-            wait_until(lambda host=host: not host.executors(), what=f"no process is left on {host.name}")
-            assert host.files() == host.own_files
+        made.check_left()
     finally:
         made.close()
+
+
+@pytest.fixture(scope="module")
+def shared_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHosts]:
+    """The same for all tests of a file that leave them, and the grid on them, as they were."""
+    traces = Traces(tmp_path_factory.mktemp("shared_traces"))
+    made = SshHosts(tmp_path_factory.mktemp("shared_hosts"), traces)
+    yield made
+    try:
+        made.check_left()
+    finally:
+        made.close()
+    traces.check_gone()
+
+
+@pytest.fixture(scope="module")
+def shared_grid(shared_hosts: SshHosts) -> Iterator[Grid]:
+    """An orchestrator that finds these machines."""
+    with shared_hosts.traces.applied():
+        made = Grid(Orchestrator(rules={**ANY_NUMBER, **shared_hosts.rules}))
+    yield made
+    made.O.disconnect(kill=False)
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,17 @@ class Traces:
         """The environment by which traces of a process can be told from those of others."""
         own = {MARK: self.mark, "TMPDIR": self.folder / "temporary", "HOME": self.folder / "home"}
         return {key: str(value) for key, value in own.items()}
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Have what is started meanwhile leave its traces here; for what outlives a test."""
+        before = {key: os.environ.get(key) for key in self.environment()}
+        os.environ.update(self.environment())
+        try:
+            yield
+        finally:
+            for key, value in before.items():
+                os.environ.pop(key, None) if value is None else os.environ.__setitem__(key, value)
 
     def processes(self) -> dict[int, str]:
         return processes_with(MARK, self.mark)

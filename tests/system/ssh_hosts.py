@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,11 @@ UNRESUMED = {"link_maximum_unacknowledged": 0}
 """With this rule the end of a connection is the end, whoever ended it."""
 
 _NUMBERS = count()
+_BARE: dict[str, Path] = {}
+"""A Python without packages for each executable: what is made once is copied."""
 
 
+@cache
 def find_python(version: str) -> str:
     """Give a Python of that version on this machine, or skip the test."""
     finder = Path(__file__).parents[2] / "tools" / "find-python"
@@ -55,7 +59,12 @@ def make_key(path: Path) -> str:
 
 def make_bare_python(folder: Path, executable: str) -> Path:
     """Make a Python without packages; gives its bin folder."""
-    subprocess.run([executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    made = _BARE.get(executable)
+    if made is not None and made.exists():
+        shutil.copytree(made, folder, symlinks=True)
+    else:
+        subprocess.run([executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+        _BARE[executable] = folder
     return folder / "bin"
 
 
@@ -189,7 +198,7 @@ class SshHost:
             "TMPDIR": self.tmp,
             "PATH": f"{self.bin}:/usr/bin:/bin" if python else str(self._shell_only()),
             MARK: traces.mark,
-            VARIABLE: f"{traces.mark} {name}",
+            VARIABLE: f"{traces.mark} {folder}",
         }
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -328,6 +337,12 @@ class SshHosts:
         """Have the client know the key of a machine by that name."""
         with open(self.known, "a") as file:
             file.write(f"{name} {key}\n")
+
+    def check_left(self) -> None:
+        """Fail unless nothing is left on any of them soon."""
+        for host in self.hosts:
+            wait_until(lambda host=host: not host.executors(), what=f"no process is left on {host.name}")  # type: ignore[misc]
+            assert host.files() == host.own_files
 
     def close(self) -> None:
         """Take all machines away."""

@@ -78,8 +78,11 @@ class Ledger:
 
 
 def joins(host: Grid, scripts: Scripts, proxy: Proxy, **options: Any) -> tuple[Running, str]:
+    """Have a guest join that knows it, too: before, a cut of its connection is the end."""
     running = a_guest(scripts, host, port=proxy.port, **options)
-    return running, await_guest(host)
+    name = await_guest(host)
+    assert host.one(lambda: 5, to=name) == 5
+    return running, name
 
 
 def test_resets_in_the_middle_of_frames_lose_nothing_and_repeat_nothing(

@@ -152,12 +152,17 @@ def test_an_orchestrator_that_is_killed_leaves_nothing_behind_a_gateway_either(
 
 
 @pytest.fixture
-def namespace() -> Iterator[Namespace]:
+def networks() -> Iterator[list[Namespace]]:
+    """Two of them; what is done to both is waited for once."""
     if shutil.which("nft") is None:
         pytest.skip("packets cannot be filtered here")
-    made = Namespace()
-    yield made
-    made.close()
+    made: list[Namespace] = []
+    try:
+        made.extend(Namespace() for _ in range(2))
+        yield made
+    finally:
+        for each in made:
+            each.close()
 
 
 def drop(namespace: Namespace, host: SshHost) -> None:
@@ -172,46 +177,58 @@ def heal(namespace: Namespace, host: SshHost) -> None:
     subprocess.run([*namespace.command, "nft", f"add rule inet only input tcp dport {host.port} accept"], check=True)
 
 
-def test_packets_that_are_dropped_for_a_while_are_no_loss(
-    namespace: Namespace, hosts: SshHosts, make_grid: MakeGrid, tmp_path: Path
+def test_a_network_that_is_dark_for_a_while_is_no_loss(
+    networks: list[Namespace], hosts: SshHosts, make_grid: MakeGrid, tmp_path: Path
 ) -> None:
-    far = hosts.make("far", namespace=namespace)
+    """What goes to one machine is dropped without a word, and the cable of the other one is out."""
+    swallowed, unplugged = networks
+    far = hosts.make("swallowed", namespace=swallowed)
+    hosts.make("unplugged", namespace=unplugged)
     grid = make_grid(workers=0, rules=hosts.rules)
-    (worker,) = launch(grid, "Worker", "far")
-    ledger = Ledger(grid, worker, tmp_path)
-    ledger.send(30, 20_000)
-    drop(namespace, far)
-    healing = threading.Timer(CUT_S, heal, [namespace, far])
-    healing.start()
-    ledger.send(200, 20_000)
-    healing.join()
-    ledger.check()
-    assert grid.O.workers == [worker]
+    workers = launch(grid, "Worker", ["swallowed", "unplugged"])
+    for worker in workers:
+        (tmp_path / worker).mkdir()
+    ledgers = [Ledger(grid, worker, tmp_path / worker) for worker in workers]
+    for ledger in ledgers:
+        ledger.send(30, 20_000)
+    drop(swallowed, far)
+    unplugged.cut()
+    healing = [threading.Timer(CUT_S, heal, [swallowed, far]), threading.Timer(CUT_S, unplugged.heal)]
+    for each in healing:
+        each.start()
+    for ledger in ledgers:
+        ledger.send(200, 20_000)
+    for each in healing:
+        each.join()
+    for ledger in ledgers:
+        ledger.check()
+    assert sorted(grid.O.workers) == sorted(workers)
 
 
-@pytest.mark.parametrize("connection", ["the first", "the second"])
 def test_a_cut_longer_than_the_tolerance_fences_both_ends(
-    namespace: Namespace, hosts: SshHosts, make_grid: MakeGrid, connection: str
+    networks: list[Namespace], hosts: SshHosts, make_grid: MakeGrid
 ) -> None:
-    """The far end asks its kernel about the connection that there is, also when that is not the one it began with."""
-    far = hosts.make("far", namespace=namespace)
+    """A far end asks its kernel about the connection that there is, also when that is not the one it began with."""
+    begun = hosts.make("begun", namespace=networks[0])
+    resumed = hosts.make("resumed", namespace=networks[1])
     grid: Grid = make_grid(workers=0, rules=hosts.rules, heartbeatTolerance=4)
-    (worker,) = launch(grid, "Worker", "far")
-    if connection == "the second":
-        first = ssh_client()
-        os.kill(first, signal.SIGKILL)
-        assert grid.one(os.getpid, to=worker) == pid_in(worker)
-        assert ssh_client() != first
+    workers = launch(grid, "Worker", ["begun", "resumed"])
+    first = resumed.sessions()
+    os.kill(first[0], signal.SIGKILL)
+    assert grid.one(os.getpid, to=workers[1]) == pid_in(workers[1])
+    assert resumed.sessions() != first
     batch: list[Any] = []
-    call = threading.Thread(target=lambda: batch.extend(grid.call("lambda: __import__('time').sleep(600)", to=worker)))
+    forever = "lambda: __import__('time').sleep(600)"
+    call = threading.Thread(target=lambda: batch.extend(grid.call(forever, to=workers)))
     call.start()
-    wait_until(lambda: len(grid.O._node.transfers.inflight))
-    drop(namespace, far)
-    wait_until(lambda: not far.executors(), 4 + GONE_S, "the far end has ended itself")
+    wait_until(lambda: len(grid.O._node.transfers.inflight) == len(workers))
+    for network, host in zip(networks, (begun, resumed), strict=True):
+        drop(network, host)
+    wait_until(lambda: not (begun.executors() or resumed.executors()), 4 + GONE_S, "the far ends have ended themselves")
     call.join(GONE_S)
-    (status,) = batch
-    assert "may have run" in status.error
+    assert ["may have run" in status.error for status in batch] == [True, True]
     assert grid.O.workers == []
-    heal(namespace, far)
-    (again,) = launch(grid, "Worker", "far")
-    assert grid.one(os.getpid, to=again) == pid_in(again)
+    for network, host in zip(networks, (begun, resumed), strict=True):
+        heal(network, host)
+    again = launch(grid, "Worker", ["begun", "resumed"])
+    assert grid.call(os.getpid, to=again) == [pid_in(name) for name in again]

@@ -164,11 +164,13 @@ def test_what_executors_there_print_is_logged_here(
 
 def test_a_launch_that_is_given_up_leaves_nothing(hosts: SshHosts, make_grid: MakeGrid) -> None:
     far = hosts.make("far")
-    (far.home / ".bashrc").write_text("sleep 3\n")
+    may_go = hosts.folder / "may go"
+    (far.home / ".bashrc").write_text(f"while [ ! -e '{may_go}' ]; do sleep 0.05; done\n")
     far.own_files = far.files()
     grid = make_grid(workers=0, rules=hosts.rules)
     statuses, successful, _ = grid.O.launch_worker("far", timeout=1)
     assert successful == []
     assert "at step 'connect'" in statuses[0].error
+    may_go.touch()
     (late,) = launch(grid, "Worker", "far")
     assert grid.O.workers == [late]

@@ -62,7 +62,7 @@ def test_they_are_told_apart_below_a_router_elsewhere(two_names: SshHosts, make_
 def test_the_own_machine_by_ssh_is_the_own_machine(
     two_names: SshHosts, make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, f"{two_names.traces.mark} far")
+    monkeypatch.setenv(VARIABLE, f"{two_names.traces.mark} {two_names.hosts[0].folder}")
     grid = make_grid(workers=1, rules={**two_names.rules, WORKERS: 1})
     names, errors = launch(grid, "far", "other")
     assert [name.partition("@")[2].partition("[")[0] for name in names] == ["other"]
@@ -76,3 +76,30 @@ def test_places_of_launches_that_fail_are_free_again(two_names: SshHosts, make_g
         assert names == []
         assert "find a Python" in errors[0]
     assert len(launch(grid, "alias")[0]) == 1
+
+
+def test_two_machines_of_one_name_behind_two_gateways_are_two(hosts: SshHosts, make_grid: MakeGrid) -> None:
+    """Each gateway calls another machine 'inner', and each of those has its own places."""
+    behind = [SshHosts(hosts.folder, hosts.traces) for _ in range(2)]
+    gates = [hosts.make(f"gate{index}").name for index in range(2)]
+    inner = [each.make("inner") for each in behind]
+    try:
+        of_gates = {gate: each.rules for gate, each in zip(gates, behind, strict=True)}
+        grid = make_grid(workers=0, rules={**hosts.rules, "overload_machine_rules": of_gates, WORKERS: 1})
+        _, routers, failed = grid.O.launch_router(gates, timeout=30)
+        assert not failed
+        upgrids = [each["gridUniqueName"] for each in routers]
+        names, errors = launch(grid, "inner", "inner", upgridUniqueName=upgrids)
+        assert errors == []
+        assert grid.call("lambda: __import__('os').environ['HOME']", to=names) == [str(host.home) for host in inner]
+        for upgrid in upgrids:
+            (error,) = launch(grid, "inner", upgridUniqueName=upgrid)[1]
+            assert f"the rule {WORKERS} = 1 allows 1" in error
+        assert grid.O.get_remaining_executors_allowed("inner")["number_of_workers"] == 0
+        at = {name: machine for machine, roles in grid.O.machines.items() for name in roles["worker"]}
+        assert len(set(at.values())) == 2
+        assert "inner" in at.values()
+        grid.O.disconnect(kill=False)
+    finally:
+        for each in behind:
+            each.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.system.grids import Grid, MakeGrid
+from tests.system.grids import Grid
 from tests.system.ssh_hosts import SshHosts
 
 pytestmark = pytest.mark.system
@@ -49,7 +50,6 @@ def doubled(values):
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Functions of the user's, which no machine but this one has."""
     import importlib
-    import sys
 
     (tmp_path / "sg_versions.py").write_text(SOURCE)
     (tmp_path / "sg_versions_below.py").write_text(BELOW)
@@ -59,18 +59,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         del sys.modules[name]
 
 
-@pytest.fixture
-def workers(hosts: SshHosts, make_grid: MakeGrid) -> tuple[Grid, dict[tuple[int, ...], str]]:
+ByVersion = dict[tuple[int, ...], str]
+
+
+@pytest.fixture(scope="module")
+def workers(shared_hosts: SshHosts, shared_grid: Grid) -> tuple[Grid, ByVersion]:
     """A worker of each version, each on a machine of its own."""
-    names = [hosts.make(f"python{version}", version).name for version in VERSIONS]
-    grid = make_grid(workers=0, rules=hosts.rules)
-    statuses, successful, failed = grid.O.launch_worker(names, timeout=30)
+    with shared_hosts.traces.applied():
+        names = [shared_hosts.make(f"python{version}", version).name for version in VERSIONS]
+        statuses, successful, failed = shared_grid.O.launch_worker(names, timeout=30)
     assert failed == [], statuses
     versions = [tuple(map(int, version.split("."))) for version in VERSIONS]
-    return grid, dict(zip(versions, (item["gridUniqueName"] for item in successful), strict=True))
+    return shared_grid, dict(zip(versions, (item["gridUniqueName"] for item in successful), strict=True))
 
 
-def test_every_version_calls_every_other(workers: tuple[Grid, dict[tuple[int, ...], str]], project: Any) -> None:
+def test_every_version_calls_every_other(workers: tuple[Grid, ByVersion], project: Any) -> None:
     grid, by_version = workers
     assert grid.call(project.version, to=list(by_version.values())) == list(by_version)
     for caller in by_version.values():
@@ -82,7 +85,7 @@ def test_every_version_calls_every_other(workers: tuple[Grid, dict[tuple[int, ..
 
 
 def test_what_has_no_source_is_refused_between_versions_and_says_why(
-    workers: tuple[Grid, dict[tuple[int, ...], str]], project: Any
+    workers: tuple[Grid, ByVersion], project: Any
 ) -> None:
     grid, by_version = workers
     old, _, new = by_version.values()
@@ -90,3 +93,39 @@ def test_what_has_no_source_is_refused_between_versions_and_says_why(
         error = grid.one(project.without_source, other, to=caller, first=True)
         assert "function typed" in error
         assert "not there as source" in error
+
+
+def others(workers: tuple[Grid, ByVersion]) -> tuple[Grid, ByVersion]:
+    grid, by_version = workers
+    return grid, {version: worker for version, worker in by_version.items() if version != sys.version_info[:2]}
+
+
+def test_what_is_sent_from_here_runs_on_each_other_version(workers: tuple[Grid, ByVersion]) -> None:
+    factor = 3
+
+    def version_and(value: Any, *, more: int = 1) -> Any:
+        return sys.version_info[:2], {"value": value * factor + more}
+
+    data = {"set": {1, 2}, "bytes": b"x" * 100_000, "deep": [(1.5, None)], "error": KeyError("k").args}
+    grid, there = others(workers)
+    for version, worker in there.items():
+        assert grid.one("lambda: __import__('sys').version_info[:2]", to=worker) == version
+        for count in range(3):
+            assert grid.one(version_and, count, to=worker) == (version, {"value": count * factor + 1})
+        assert grid.one(lambda: [factor, *(index for index in range(2))], to=worker) == [3, 0, 1]
+        assert grid.one(lambda given: given, data, to=worker) == data
+
+
+def test_what_is_sent_from_here_without_source_is_refused_where_byte_code_does_not_fit(
+    workers: tuple[Grid, ByVersion],
+) -> None:
+    typed_in: dict[str, Any] = {"__name__": "__main__"}
+    exec("def f():\n    return 1", typed_in)
+    grid, there = others(workers)
+    for worker in there.values():
+        status = grid.call(typed_in["f"], to=worker)[0]
+        assert "function f" in status.error
+        assert "not there as source" in status.error
+        status = grid.call(lambda given: given[0](), [lambda: 1], to=worker)[0]
+        assert f"byte code of Python {sys.version_info[0]}.{sys.version_info[1]}" in status.error
+        assert grid.one("lambda: 5", to=worker) == 5

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from tests.system.grids import Grid, MakeGrid
+from tests.system.grids import Grid
 from tests.system.ssh_hosts import SshHosts
 from tests.system.watching import pid_in
 from tests.system.weak_links import WeakLink
@@ -21,20 +21,21 @@ pytestmark = pytest.mark.system
 PATIENCE_S = 90.0
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def link() -> Iterator[WeakLink]:
     made = WeakLink()
     yield made
     made.close()
 
 
-@pytest.fixture
-def far(link: WeakLink, hosts: SshHosts, make_grid: MakeGrid) -> Grid:
+@pytest.fixture(scope="module")
+def far(link: WeakLink, shared_hosts: SshHosts, shared_grid: Grid) -> Grid:
     """A manager behind the link with two workers, and one worker beside it."""
-    hosts.make("far", namespace=link)
-    grid = make_grid(workers=0, rules=hosts.rules)
-    (manager,) = launch(grid, "Manager", 1)
-    grid.workers = launch(grid, "Worker", 2, upgridUniqueName=manager) + launch(grid, "Worker", 1)
+    grid = shared_grid
+    with shared_hosts.traces.applied():
+        shared_hosts.make("far", namespace=link)
+        (manager,) = launch(grid, "Manager", 1)
+        grid.workers = launch(grid, "Worker", 2, upgridUniqueName=manager) + launch(grid, "Worker", 1)
     return grid
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.harness.properties import PROPERTY
 
 from softgrid._model.errors import Undecodable
-from softgrid._wire.replay import Received, Replay
+from softgrid._wire.replay import TELL_AFTER_BYTES, Received, Replay, tell_after
 from softgrid._wire.segments import ACK, DATA, END, MAX_SEGMENT, SEGMENT, Segments
 
 
@@ -39,6 +39,11 @@ def test_there_is_room_for_so_much_and_again_when_it_has_come() -> None:
     replay.on_acknowledged(7)
     assert replay.room == 5
     assert Replay().room is None
+
+
+@pytest.mark.parametrize("limit", [None, 0, 16 << 20, 100_000])
+def test_a_receipt_comes_before_the_sender_has_to_wait_for_it(limit: int | None) -> None:
+    assert tell_after(limit) == (25_000 if limit == 100_000 else TELL_AFTER_BYTES)
 
 
 def test_a_receipt_for_what_was_never_sent_is_refused() -> None:

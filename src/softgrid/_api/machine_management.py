@@ -9,10 +9,9 @@ from softgrid._api.boundary import or_status
 from softgrid._api.grid_base import GridBase
 from softgrid._insight.machines import machine_table
 from softgrid._model.errors import BadArgument
-from softgrid._model.names import GridName
 from softgrid._model.rules import Rules
 from softgrid._model.status import SoftgridStatus
-from softgrid._state.capacity import check_rules_fit, remaining
+from softgrid._state.capacity import check_rules_fit, fewest, remaining
 
 
 class MachineManagement(GridBase):
@@ -75,7 +74,8 @@ class MachineManagement(GridBase):
           1. status (Collections.SoftgridStatus): success, or failure with the reason; the old rules hold on then
         """
         new = self._node.rules.for_machine_set(address, _checked(rules))
-        check_rules_fit(address, self._names_at(address), new.for_machine(address), self._cores_of(address))
+        for names in self._node.launching.places.on_machines_of(address):
+            check_rules_fit(address, names, new.for_machine(address), self._cores_of(address))
         self._node.rules = new
         return SoftgridStatus(True, message=f"rules of machine {address} are set")
 
@@ -97,16 +97,14 @@ class MachineManagement(GridBase):
         """Give how many more routers, managers and workers a machine may take; None where there is no limit.
 
         Parameters
-          1. address (str): address of the machine
+          1. address (str): address of the machine; of several that are called the same, what each of them may take
 
         >>> orchestrator.get_remaining_executors_allowed(orchestrator.address)['number_of_managers']
         1
         """
-        return remaining(address, self._names_at(address), self._node.rules, self._cores_of(address))
-
-    def _names_at(self, address: str) -> list[GridName]:
-        names = [self._node.grid_name, *(member.parsed for member in self._node.tree.below())]
-        return self._node.launching.places.on_machine_of(address, names)
+        rules, cores = self._node.rules, self._cores_of(address)
+        machines = self._node.launching.places.on_machines_of(address)
+        return fewest([remaining(address, names, rules, cores) for names in machines])
 
     def _cores_of(self, address: str) -> int:
         known = machine_table(self._node).get(address)

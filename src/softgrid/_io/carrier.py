@@ -28,7 +28,7 @@ from softgrid._io.outgoing import Outgoing
 from softgrid._io.poller import READ, WRITE
 from softgrid._io.reactor import Reactor, Timer
 from softgrid._model.errors import Undecodable
-from softgrid._wire.replay import TELL_AFTER_BYTES
+from softgrid._wire.replay import TELL_AFTER_BYTES, tell_after
 
 HEADER = struct.Struct(">BII")
 DATA, GRANT, END, BEAT, TOLD = 1, 2, 3, 4, 5
@@ -70,6 +70,7 @@ class Carrier:
         self._current: Channel | None = None
         self._remaining = 0
         self._told_of_told = 0  # how many of the bytes that came are receipts, for which alone none is sent
+        self._tell_after = TELL_AFTER_BYTES
         self._tell_timer: Timer | None = None
         self._on_lost: Callable[[bool], None] | None = None
         self._parked: set[int] = set()
@@ -106,6 +107,7 @@ class Carrier:
                 self._outgoing.replay = None
             else:
                 self._outgoing.replay.limit = limit
+                self._tell_after = tell_after(limit)
                 self._on_lost = on_lost
 
     @property
@@ -184,7 +186,7 @@ class Carrier:
     def _see_to_receipt(self) -> None:
         """Tell the other end how much has come, at once or soon."""
         owed = self._incoming.received.owed()
-        if owed >= TELL_AFTER_BYTES:
+        if owed >= self._tell_after:
             self._tell_received()
         elif owed > self._told_of_told and self._tell_timer is None:
             self._tell_timer = self._reactor.call_later(TELL_AFTER_S, self._on_tell_due)

@@ -23,7 +23,7 @@ from softgrid._io.tcp import tune
 from softgrid._io.tcp_info import silence_of
 from softgrid._io.tls import TlsStream
 from softgrid._model.errors import Undecodable
-from softgrid._wire.replay import TELL_AFTER_BYTES, Received, Replay
+from softgrid._wire.replay import TELL_AFTER_BYTES, Received, Replay, tell_after
 from softgrid._wire.segments import ACK, DATA, END, MAX_SEGMENT, SEGMENT, Segments
 
 TELL_AFTER_S = 0.2
@@ -31,7 +31,7 @@ PIGGYBACK_FROM = 4096
 """A receipt for less is not worth its reading; it goes when it is due."""
 LAST_READ_S = 0.5
 """When writing fails, reading mostly says why, after what the other end had still sent; but not always."""
-RAW_SIZE = 128 * 1024
+RAW_SIZE = 256 * 1024
 JOIN_BELOW = 4096
 ENDED, SILENT = "ended", "silent"
 """How a connection was lost: closed or reset, as by a machine that can be reached; or nobody has answered for long."""
@@ -53,6 +53,7 @@ class ResumableStream:
         self._number = connection.fileno()
         self.replay = Replay(limit)
         self.received = Received()
+        self._tell_after = tell_after(limit)
         self._segments = Segments()
         self._again: deque[bytes | memoryview] = deque()
         self._inbox: deque[memoryview] = deque()
@@ -354,7 +355,7 @@ class ResumableStream:
 
     def _see_to_receipt(self) -> None:
         owed = self.received.owed(self._kept)
-        if owed >= TELL_AFTER_BYTES:
+        if owed >= self._tell_after:
             self._owes_receipt = True
             self._catch_up()
         elif owed and self._receipt_due is None:

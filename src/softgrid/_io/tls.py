@@ -16,7 +16,7 @@ from softgrid._model.errors import HandshakeFailed
 
 RECORD = 17 * 1024
 """No record is larger (RFC 8446, 5.2: 16 KiB and some)."""
-CHUNK = 64 * 1024
+CHUNK = 256 * 1024
 """So much is encrypted at a time: bounds what may lie here between two writes."""
 SMALL = 2048
 

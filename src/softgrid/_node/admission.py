@@ -121,9 +121,9 @@ class Admission:
             raise Refused(f"an {name.role} joins nobody")
         if who in self._tree.members or who in self._places:
             raise Refused(f"{name} is on the grid already; give it another name, or another port")
-        ticket = self._grid_places.take(name.address, name.role, field(message, "cores", int))
+        ticket = self._grid_places.take(name.address, name.role, field(message, "cores", int), str(name))
         if isinstance(message.get("machine"), str):
-            self._grid_places.settle(ticket, message["machine"])
+            self._grid_places.settle(ticket, message["machine"], who)
         expiry = self._reactor.call_later(JOIN_S, lambda: self._give_back(who))
         self._places[who] = _Place(ticket, expiry)
         answer({"rules": self._rules_for_guests(), **self._health.terms._asdict()})
@@ -137,7 +137,7 @@ class Admission:
         if member.node_id in self._places:
             self._give_back(member.node_id)
         else:
-            self._grid_places.arrived(member.parsed.address, member.role, node_id(member.upgrid))
+            self._grid_places.arrived(member.parsed.address, member.role, member.upgrid)
 
     def _give_back(self, who: NodeId) -> None:
         place = self._places.pop(who, None)

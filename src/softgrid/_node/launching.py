@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from softgrid._io.link import Link
-from softgrid._io.machine_id import machine_id
 from softgrid._io.ports import is_local
 from softgrid._io.process import cause_of_death, signal_name
 from softgrid._io.reactor import Reactor, Timer, Waiter
@@ -96,7 +95,7 @@ class Launching:
         self._address = address
         self._bind_host = bind_host
         self._cores = cores
-        self.places = Places(tree, rules, address, machine_id())
+        self.places = Places(tree, rules)
         self._health = health
         self._machines = Machines(reactor, rules, address, lambda: health.terms, self._on_machine_up)
         self._children: dict[str, Spawn] = {}
@@ -160,10 +159,10 @@ class Launching:
         try:
             self._tree.check_reachable(item["upgrid"])
             address = self._machine_of(item)
-            ticket = self.places.take(address, item["role"], self._cores, census, node_id(item["upgrid"]))
+            ticket = self.places.take(address, item["role"], self._cores, item["upgrid"], census)
         except SoftgridError as error:
             raise LaunchFailed("rules", str(error), is_final=True) from None
-        return {"ticket": ticket, "is_known": self.places.knows(address)}
+        return {"ticket": ticket, "is_known": self.places.knows(item["upgrid"], address)}
 
     def _on_place(self, message: Message, source: int, answer: Answer) -> None:
         self.places.settle(field(message, "ticket", int), field(message, "machine", str), source)
@@ -269,8 +268,9 @@ class Launching:
         """Use a supervisor of this machine that was started before this executor was there."""
         self._machines.take_supervisor(started)
 
-    def move_in(self, home: str, line: LocalLine | None) -> None:
-        """This executor has a home on its machine now and, where it was forked, a line to who did that."""
+    def move_in(self, machine: str, home: str, line: LocalLine | None) -> None:
+        """This executor has a home on the machine of that id now and, where it was forked, a line to who did that."""
+        self.places.stand_at(self._address, machine)
         self._machines.move_in(home, line)
 
     def ensure_supervisor(self) -> None:

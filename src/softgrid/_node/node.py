@@ -281,7 +281,7 @@ class Node:
         self.grid_name = self.grid_name._replace(pid=os.getpid(), port=port)
         self.tree.take_name(str(self.grid_name))
         self.home = Home(home, self.launching.ensure_supervisor)
-        self.launching.move_in(home, LocalLine(channel, self.reactor) if channel is not None else None)
+        self.launching.move_in(self._machine, home, LocalLine(channel, self.reactor) if channel is not None else None)
         if has_packages(self.spec.permanent):
             self.stores.packages.look_in("permanent")
         self._doorway = self._open_doorway()

@@ -3,14 +3,14 @@ taken."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from softgrid._model.errors import Refused
 from softgrid._model.names import GridName
 from softgrid._model.roles import LAUNCHABLE, Role
 from softgrid._model.rules import Rules
-from softgrid._state.machine_names import MachineNames
 
 Census = Counter[tuple[str, Role]]
 """How many executors of each role each machine holds."""
@@ -21,11 +21,11 @@ def census_of(members: Iterable[GridName]) -> Census:
     return Counter((member.address, member.role) for member in members)
 
 
-def census_of_machines(counts: Iterable[tuple[str, Role, int]], names: MachineNames) -> Census:
-    """Count executors by the first name of their machine and role, from counts by address and role."""
+def census_of_machines(counts: Iterable[tuple[str, Role, int]], name_of: Callable[[str], str]) -> Census:
+    """Count executors by machine and role, from counts by address and role; *name_of* gives an address's machine."""
     census: Census = Counter()
     for address, role, number in counts:
-        census[names.first_name(address), role] += number
+        census[name_of(address), role] += number
     return census
 
 
@@ -67,6 +67,15 @@ def remaining(address: str, members: Iterable[GridName], rules: Rules, cores: in
         limit = own.maximum(role, cores)
         allowed[f"number_of_{role}s"] = None if limit is None else max(0, limit - census[address, role])
     return allowed
+
+
+def fewest(machines: list[dict[str, int | None]]) -> dict[str, int | None]:
+    """Give what each of these machines may take of what ``remaining`` gives for them."""
+    return {key: min((each[key] for each in machines), key=_or_any_number) for key in machines[0]}
+
+
+def _or_any_number(limit: int | None) -> float:
+    return math.inf if limit is None else limit
 
 
 def check_rules_fit(address: str, members: Iterable[GridName], rules: Rules, cores: int) -> None:

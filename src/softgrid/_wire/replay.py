@@ -12,8 +12,13 @@ from itertools import islice
 
 from softgrid._model.errors import Undecodable
 
-TELL_AFTER_BYTES = 256 * 1024
+TELL_AFTER_BYTES = 1024 * 1024
 """After so many bytes their receipt is said at once, else soon, or along with whatever is sent."""
+
+
+def tell_after(limit: int | None) -> int:
+    """Give after how many bytes to say so where each end keeps *limit*: in time, since who keeps so many must wait."""
+    return min(TELL_AFTER_BYTES, limit // 4) if limit else TELL_AFTER_BYTES
 
 
 class Replay:

@@ -14,7 +14,7 @@ from softgrid._wire.replay import Received
 
 SEGMENT = struct.Struct(">BQ")
 DATA, ACK, END = 1, 2, 3
-MAX_SEGMENT = 60 * 1024
+MAX_SEGMENT = 252 * 1024
 """So much is one segment's at most."""
 
 
