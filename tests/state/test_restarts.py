@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from softgrid._state.restarts import FIRST_S, FORGIVES_S, HEALTHY_S, JITTER, LONGEST_S, Restarts
@@ -37,7 +39,7 @@ def test_a_crash_loop_is_a_dozen_starts_in_its_first_minute_and_two_in_later_one
 @pytest.mark.parametrize("life_s", [FORGIVES_S, 8.0, 30.0])
 def test_who_lives_for_a_while_each_time_comes_back_at_once_each_time(life_s: float) -> None:
     starts = starts_of(Restarts(True), life_s, 600)
-    gaps = [later - sooner - life_s for sooner, later in zip(starts, starts[1:], strict=False)]
+    gaps = [later - sooner - life_s for sooner, later in pairwise(starts)]
     assert max(gaps) == pytest.approx(FIRST_S)
 
 

@@ -1,8 +1,8 @@
 """Whether and when a lost executor is launched anew: a budget that its heirs share, and waits that grow.
 
 A crash loop is to slow down; one that did its work and was killed is to come back at once, however often that happens.
-What tells them apart is how long each lived: every five seconds take back what one loss adds. So nobody is launched more
-than twelve times a minute for long, and only who dies sooner than after these five seconds waits ever longer.
+What tells them apart is how long each lived: every five seconds take back what one loss adds. So nobody is launched
+more than twelve times a minute for long, and only who dies sooner than after these five seconds waits ever longer.
 """
 
 from __future__ import annotations

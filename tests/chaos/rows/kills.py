@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import signal
@@ -12,17 +11,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from statistics import median
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
-from tests.chaos.row import QUIET, Meanwhile, Run, Waits, row, until
+from tests.chaos.row import QUIET, Meanwhile, Run, row, until
 from tests.chaos.rows import work
 from tests.chaos.telling import check_borrowed, check_steps, tell
 from tests.system.grids import PREAMBLE, Grid
 from tests.system.ssh_hosts import SSHD, SshHosts
 from tests.system.watching import is_alive, pid_in
 
-from softgrid import Orchestrator
 from softgrid._chaos.points import ORCHESTRATOR, POINTS
 
 BACK = {"executorKwargs": {"relaunch": True, "logKwargs": QUIET}}
@@ -31,11 +29,6 @@ BACK = {"executorKwargs": {"relaunch": True, "logKwargs": QUIET}}
 def kill(name: str) -> None:
     """End an executor without a warning."""
     os.kill(pid_in(name), signal.SIGKILL)
-
-
-def has_retries() -> bool:
-    """Whether a call can be asked to be made again."""
-    return "retries" in inspect.signature(Orchestrator.get_transfer_template).parameters
 
 
 @row(
@@ -101,17 +94,15 @@ def worker_mid_task(run: Run) -> None:
     peers="Dask, Ray: 0.5 s later [M]",
 )
 def worker_mid_task_again(run: Run) -> None:
-    if not has_retries():
-        raise Waits("transfers do not take 'retries' yet")
     grid = run.grid(workers=0)
     grid.launch("Worker", count=2, **BACK)
-    template: Any = grid.O.get_transfer_template
-    call = template(work.noted_sleep, (str(run.ledger.path), "again", 0.5), retries=2)
+    call = grid.template(work.noted_attempt, str(run.ledger.path), "again", 0.5, retries=2)
     victim = grid.O.workers[0]
     waiting = Meanwhile(lambda: grid.O.transfer(call, victim, collect=True))
-    until(lambda: "again" in run.ledger.runs(), 20, "the task has begun")
+    until(lambda: run.ledger.runs(), 20, "the task has begun")
     kill(victim)
     results = waiting.wait(30)
+    assert run.ledger.runs() == {"again attempt 1": 1, "again attempt 2": 1}
     assert results == ["again"]
     run.figure("results accepted", len(results), "", 1)
     run.lost(1 - len(results), 1)
@@ -380,7 +371,7 @@ class Storm:
         self._over = threading.Event()
 
     def work(self, kind: str, tasks: int, task_s: float) -> tuple[list[Any], float]:
-        """Have so many tasks run, each tried again up to five times; gives what came of each, and how many in a second."""
+        """Have so many tasks run, each with five retries; gives what came of each, and how many were run in a second."""
         path = str(self._run.ledger.path)
         funcs = [(work.noted_attempt, [path, f"{kind} {number}", task_s]) for number in range(tasks)]
         began = monotonic()
@@ -402,7 +393,9 @@ class Storm:
     def _rage(self, every_s: float) -> None:
         top = self.grid.O
         while not self._over.wait(every_s):
-            for name in self._run.random.sample(below := [*top.routers, *top.managers, *top.workers], min(1, len(below))):
+            for name in self._run.random.sample(
+                below := [*top.routers, *top.managers, *top.workers], min(1, len(below))
+            ):
                 with suppress(ProcessLookupError):
                     kill(name)
                     self.killed += 1

@@ -104,6 +104,12 @@ def die(how: str) -> Any:
     return how
 
 
+def noted_death(path: str) -> None:
+    """A task that kills whoever runs it."""
+    note(path, "START", task="poison")
+    die("SIGKILL")
+
+
 def wait_for_ever(path: str) -> None:
     """Do nothing, without an end."""
     note(path, "busy")
