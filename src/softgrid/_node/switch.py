@@ -95,6 +95,10 @@ class Switch:
         self.max_message_bytes: int | None = None
         self.on_too_large: Callable[[int, int, int, str], None] = lambda kind, source, message_id, reason: None
         """Told of messages to this executor that are dropped: kind, source, message id and reason."""
+        self.on_forged: Callable[[Link, int], None] = lambda link, source: None
+        """Told of frames that were dropped since who they name is not behind the link, the uplink excepted."""
+        self.on_nonsense: Callable[[Link, int, str], None] = lambda link, source, why: None
+        """Told of messages of executors that could not be understood."""
         self.uplink: Link | None = None
         self.deliver: dict[int, Deliver] = {}
         self.relayed_frames = self.relayed_bytes = self.dropped_frames = 0
@@ -253,8 +257,7 @@ class Switch:
                 elif is_mine and is_believed:
                     self._hand_over(link, kind, source, message_id, attached)
                 else:
-                    self.dropped_frames += 1
-                    self._on_refused(link, Header(*header), "is nowhere on the grid")
+                    self._drop(link, Header(*header), is_believed)
             elif hop is not None:
                 view[position + HOPS_OFFSET] = hops + 1
                 if kind != 2:
@@ -262,12 +265,19 @@ class Switch:
             elif is_mine and is_believed:
                 self._deliver(link, kind, flags, source, message_id, view[position + HEADER_SIZE : stop])
             else:
-                self.dropped_frames += 1
-                self._on_refused(link, Header(*header), "is nowhere on the grid")
+                self._drop(link, Header(*header), is_believed)
             position = stop
         if run_hop is not None:
             self._pass_on(link, run_hop, run_start, position)
         return position
+
+    def _drop(self, link: Link, header: Header, is_believed: bool) -> None:
+        """A frame that has no way, or is not from where it says: in whose name it speaks must not hear of it then."""
+        self.dropped_frames += 1
+        if is_believed:
+            self._on_refused(link, header, "is nowhere on the grid")
+        elif link is not self.uplink:
+            self.on_forged(link, header.source)
 
     def _pass_on(self, link: Link, hop: Link, start: int, stop: int) -> None:
         self.relayed_frames += 1
@@ -352,10 +362,11 @@ class Switch:
         """Give a message to who takes its kind; what is wrong with it must not harm those that came with it."""
         try:
             self.deliver[kind](link, source, message_id, body)
-        except Undecodable:
+        except Undecodable as error:
             if not source:  # a neighbour that does not speak our language
                 raise
             self.dropped_frames += 1
+            self.on_nonsense(link, source, str(error))
         except Exception as error:
             self.on_bug(error)
 

@@ -371,7 +371,7 @@ class Storm:
         self._over = threading.Event()
 
     def work(self, kind: str, tasks: int, task_s: float) -> tuple[list[Any], float]:
-        """Have so many tasks run, each with five retries; gives what came of each, and how many were run in a second."""
+        """Have so many tasks run, each with five retries; gives what came of each, and how many ran in a second."""
         path = str(self._run.ledger.path)
         funcs = [(work.noted_attempt, [path, f"{kind} {number}", task_s]) for number in range(tasks)]
         began = monotonic()
