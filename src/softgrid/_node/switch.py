@@ -339,8 +339,7 @@ class Switch:
             try:
                 whole = assembler.add(kind, source, message_id, flags, body)
             except TooLarge as error:
-                self.dropped_frames += 1
-                self.on_too_large(kind, source, message_id, str(error))
+                self._refuse_large(kind, source, message_id, error)
                 whole = None
             if not len(assembler):
                 del self._assemblers[link]
@@ -349,14 +348,21 @@ class Switch:
         else:
             whole = whole_body(body, flags)
         if flags & COMPRESSED:
-            whole = self._expanded(whole)
+            try:
+                whole = self._expanded(whole)
+            except TooLarge as error:
+                self._refuse_large(kind, source, message_id, error)
+                return
         self._hand_over(link, kind, source, message_id, whole)
 
-    @staticmethod
-    def _expanded(body: bytes | bytearray) -> bytearray:
+    def _expanded(self, body: bytes | bytearray) -> bytearray:
         from softgrid._wire.compression import decompressed
 
-        return decompressed(body)
+        return decompressed(body, self.max_message_bytes)
+
+    def _refuse_large(self, kind: int, source: int, message_id: int, error: TooLarge) -> None:
+        self.dropped_frames += 1
+        self.on_too_large(kind, source, message_id, str(error))
 
     def _hand_over(self, link: Link, kind: int, source: int, message_id: int, body: Body | Carried) -> None:
         """Give a message to who takes its kind; what is wrong with it must not harm those that came with it."""
