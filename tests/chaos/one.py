@@ -18,9 +18,9 @@ from time import monotonic, sleep
 from typing import Any
 
 from _pytest.outcomes import Skipped  # the harness of the tests says so what a machine lacks
-from tests.chaos.row import ROWS, Run, Unavailable, Waits
+from tests.chaos.row import ROWS, Run, Unavailable
 
-KEPT, BROKEN, CANNOT, WAITS = "kept", "broken", "cannot run here", "waits"
+KEPT, BROKEN, CANNOT = "kept", "broken", "cannot run here"
 SETTLES_S = 3.0
 
 
@@ -47,8 +47,6 @@ def run_row(name: str, run: Run) -> tuple[str, str | None]:
             run.close()
     except (Unavailable, Skipped) as error:
         return CANNOT, str(error)
-    except Waits as error:
-        return WAITS, str(error)
     except BaseException as error:
         traceback.print_exc()
         return BROKEN, f"{type(error).__name__} at {_place(error)}: {str(error)[:300]}".replace("\n", " ")

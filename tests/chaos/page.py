@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.one import BROKEN, CANNOT, KEPT, WAITS
+from tests.chaos.one import BROKEN, CANNOT, KEPT
 from tests.chaos.row import ROWS, Figure
 from tests.chaos.runner import ROOT, Outcome, outcome_from
 
@@ -28,8 +28,7 @@ descriptors and threads afterwards as before).
 
 * **kept**: the invariant held. A figure that misses its goal says so, in bold.
 * **broken**: the invariant did not hold; the reason follows.
-* **waits**: what the row is about is not there yet. **cannot run here**: this machine cannot make the fault. Neither
-  is a pass.
+* **cannot run here**: this machine cannot make the fault; that is no pass.
 
 Figures of others: [M] were measured on a two-core virtual machine (Debian 12, Python 3.11.7; Dask distributed 2026.8.0,
 ipyparallel 9.2.0, Parsl 2026.10.26, Ray 2.60.0, loky 3.7.0), single runs, good to a factor; the rest is from their
@@ -63,7 +62,7 @@ def render(known: dict[str, Any]) -> str:
     )
     counts = [
         f"{sum(known.get(name, {}).get('verdict') == verdict for name in ROWS)} {verdict}"
-        for verdict in (KEPT, BROKEN, WAITS, CANNOT)
+        for verdict in (KEPT, BROKEN, CANNOT)
     ]
     missing = [name for name in ROWS if name not in known]
     summary = f"{len(ROWS)} rows: {', '.join(counts)}" + (f"; not run yet: {' '.join(missing)}" if missing else "")

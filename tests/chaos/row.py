@@ -33,10 +33,6 @@ class Unavailable(Exception):
     """This machine cannot make the fault, for that reason."""
 
 
-class Waits(Exception):
-    """What the row is about is not there yet."""
-
-
 class Figure(NamedTuple):
     """Something measured; *goal* is the most (or with *at_least* the least) that it should be."""
 

@@ -544,6 +544,14 @@ def test_what_is_told_of_a_death_is_believed_of_the_first_of_the_dead(
     assert joining.membership.last_calls.of(node_id(A1)) is None
 
 
+def test_of_those_below_who_ended_with_it_is_told_what_they_did_and_they_are_not_blamed(joining: Joining) -> None:
+    below = {A1: {"running": [7, 3], "begun": [[7, 3]]}, B: {"running": [7, 4]}}
+    joining.comes(joining.up, "gone", names=[A, A1], reason="killed", running=None, is_asked=False, below=below)
+    assert joining.membership.last_calls.of(node_id(A1)) == LastCall((7, 3), True, {7: 3})
+    assert joining.membership.last_calls.of(node_id(B)) is None  # it is not said to be gone
+    assert not joining.membership.last_calls.is_blamed(node_id(A1), (7, 3))
+
+
 def test_the_dead_are_not_kept_among_those_who_have_spoken(joining: Joining) -> None:
     one, two = joining.has_joined(B), joining.has_joined(A)
     two.speakers = {node_id(B), CALLER}

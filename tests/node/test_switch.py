@@ -72,10 +72,12 @@ class Board:
         self.tree.join(B1, (TOP, R, B), self.to_b, cores=1, now_utc=0.0)
         self.tree.join(C, (TOP, R), self.to_c, cores=1, now_utc=0.0)
         self.refused: list[Header] = []
+        self.forged: list[tuple[str, int]] = []
         self.delivered: list[tuple[Any, ...]] = []
         self.segments = NoSegments()
         self.turns = 0
         self.switch = Switch(self.tree, self.segments, self.run_in_turn, self.on_refused)  # type: ignore[arg-type]
+        self.switch.on_forged = lambda link, source: self.forged.append((str(link.peer), source))
         self.switch.uplink = self.up if has_uplink else None  # type: ignore[assignment]
         for kind in Kind:
             self.switch.deliver[kind] = lambda *given, kind=kind: self.delivered.append((kind, *given))
@@ -99,6 +101,7 @@ class Board:
     def check_nothing_else(self) -> None:
         assert self.delivered == []
         assert self.refused == []
+        assert self.forged == []
         assert [link.take_frames() for link in self.links] == [[], [], []]
         assert [link.closed for link in self.links] == [False] * 3
 
@@ -297,7 +300,8 @@ def test_between_two_that_pass_one_is_refused_and_one_is_ours(board: Board) -> N
     assert [body for _, body in board.to_c.take_frames()] == [b"1", b"2", b"3", b"4"]
     assert [body for _, body in board.up.take_frames()] == [b"up"]
     assert [given[-1] for given in board.take_delivered()] == [b"ours"]
-    assert [header.length for header in board.refused] == [7, 7]
+    assert [header.length for header in board.refused] == [7]
+    assert board.forged == [("B", TOP_ID)]
     assert board.switch.dropped_frames == 2
 
 
@@ -325,6 +329,7 @@ def outcome_of(board: Board) -> Any:
         [(kind, source, message_id, bytes(body)) for kind, _, source, message_id, body in board.delivered],
         [link.take_frames() for link in board.links],
         board.refused,
+        board.forged,
         board.switch.dropped_frames,
         board.to_b.closings,
     )
@@ -558,11 +563,35 @@ def test_hops_are_counted_for_payloads_beside_their_message_too(board: Board) ->
 
 
 @pytest.mark.parametrize(("destination", "source"), [(B_ID, B1_ID), (C_ID, TOP_ID), (ME, TOP_ID)])
-def test_a_payload_that_has_no_way_is_refused_like_any_other(board: Board, destination: int, source: int) -> None:
+def test_a_payload_that_has_no_way_or_no_honest_source_is_dropped_like_any_other(
+    board: Board, destination: int, source: int
+) -> None:
     comes_attached(board, board.to_b, destination, source, b"payload")
     assert board.take_delivered() == []
     assert board.switch.dropped_frames == 1
-    assert [header.destination for header in board.refused] == [destination]
+    is_honest = source == B1_ID
+    assert [header.destination for header in board.refused] == [destination] * is_honest
+    assert board.forged == [("B", source)] * (not is_honest)
+
+
+def test_what_comes_from_above_in_a_name_from_below_is_dropped_and_nobody_is_blamed(board: Board) -> None:
+    board.comes(board.up, call(ME, B1_ID, b"forged"))
+    assert board.switch.dropped_frames == 1
+    board.check_nothing_else()
+
+
+def test_nonsense_is_told_with_its_source_and_harms_nobody_else(board: Board) -> None:
+    told: list[Any] = []
+    board.switch.on_nonsense = lambda link, source, why: told.append((link.peer, source, why))
+
+    def refuse(*given: Any) -> None:
+        raise Undecodable("no words")
+
+    board.switch.deliver[Kind.CALL] = refuse
+    board.comes(board.to_b, call(ME, B1_ID, b"?") + call(C_ID, B1_ID, b"passed on"))
+    assert told == [("B", B1_ID, "no words")]
+    assert [body for _, body in board.to_c.take_frames()] == [b"passed on"]
+    board.check_nothing_else()
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ class Namespace:
         number = self._make()
         self._cable = f"sg{number}"
         net = f"10.213.{number // 64}.{number % 64 * 4}".rpartition(".")
-        near, self.address = (f"{net[0]}.{int(net[2]) + index}" for index in (1, 2))
+        self.near, self.address = (f"{net[0]}.{int(net[2]) + index}" for index in (1, 2))
         near6, self.address6 = (f"fd00:213:{number:x}::{index}" for index in (1, 2))
         there = ("-n", self.name)
         here = ("-n", beside.name) if beside is not None else ()
@@ -96,7 +96,7 @@ class Namespace:
             self._lay_cable(here, self._cable)
             self._ip(*there, "link", "set", "lo", "up")
             for where, device, address, address6 in (
-                (here, self._cable, near, near6),
+                (here, self._cable, self.near, near6),
                 (there, "far", self.address, self.address6),
             ):
                 self._ip(*where, "addr", "add", f"{address}/30", "dev", device)

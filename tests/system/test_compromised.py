@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.system.grids import Grid, MakeGrid
-from tests.system.watching import pid_in, wait_until
+from tests.system.watching import is_alive, pid_in, wait_until
 
 from softgrid._model.names import node_id
 from softgrid._wire.calls import encode_result
@@ -135,14 +135,35 @@ def test_it_answers_and_refuses_no_call_but_its_own(taken_over: Grid, tmp_path: 
     waiting.start()
     wait_until(lambda: grid.O.statistics()["calls_in_flight"], what="the call is under way")
     lie = encode_result("a lie").joined()
-    for source in (bad, honest):
-        grid.call(say, "RESULT", grid.O.gridUniqueName, source, lie, list(range(1, 200)), to=bad, first=True)
+    ids = grid.O._node.transfers.inflight.slots
+    for source, numbers in ((bad, list(range(1, 200))), (honest, list(ids)[:5])):
+        grid.call(say, "RESULT", grid.O.gridUniqueName, source, lie, numbers, to=bad, first=True)
     refusal = order(op="refused", target=node_id(honest), reason="is gone, it is said")
     grid.call(say, "REFUSED", grid.O.gridUniqueName, bad, refusal, list(range(1, 200)), to=bad, first=True)
     grid.call(os.getpid, to=bad)
     gate.touch()
     waiting.join(20)
     assert results == ["the truth"]
+
+
+@pytest.mark.parametrize("lie", ["in the name of another executor", "without a meaning"])
+def test_who_keeps_lying_is_put_out_and_stays_away(make_grid: MakeGrid, lie: str) -> None:
+    grid = make_grid(managers=1, workers=0, logKwargs=QUIET)
+    bad, honest = grid.launch("Worker", grid.managers[0], 2, executorKwargs={"relaunch": True, "logKwargs": QUIET})
+    said = grid.listen()
+    source = honest if "name" in lie else bad
+    body = order(op="turned_away", reason=7)
+    grid.call(say, "CONTROL", grid.managers[0], source, body, list(range(9)), to=bad, first=True)
+    assert grid.call(os.getpid, to=[bad, honest]) == [pid_in(bad), pid_in(honest)]
+    (status,) = grid.call(say, "CONTROL", grid.managers[0], source, body, [9], to=bad, first=True, returnResult=False)
+    wait_until(lambda: bad not in grid.O.workers, what="it is put out")
+    (status,) = grid.call(os.getpid, to=bad)
+    assert not status
+    assert f"put out: 10 of its messages were none that it may send, the first {lie}" in status.error
+    assert grid.one(os.getpid, to=honest) == pid_in(honest)
+    wait_until(lambda: not is_alive(pid_in(bad)), what="its process is gone")
+    assert sum(lie in line for line in said) == 2, said  # the first time, and the last
+    assert grid.O.workers == [honest]
 
 
 def test_a_grid_of_one_machine_listens_on_loopback_only_and_its_workers_not_at_all(taken_over: Grid) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from softgrid._model.errors import Undecodable
 from softgrid._wire.compression import STEP, compressed_frames, decompressed
-from softgrid._wire.framing import COMPRESSED, HEADER, HEADER_SIZE, MAX_BODY, MORE, Assembler, Header
+from softgrid._wire.framing import COMPRESSED, HEADER, HEADER_SIZE, MAX_BODY, MORE, Assembler, Header, TooLarge
 
 RANDOM = random.Random(5).randbytes(3 * MAX_BODY)
 
@@ -72,3 +72,10 @@ def packed(size: int, body: bytes) -> bytes:
 def test_what_is_not_what_it_says_is_undecodable(body: bytes) -> None:
     with pytest.raises(Undecodable):
         decompressed(body)
+
+
+def test_what_would_become_larger_than_allowed_is_not_expanded() -> None:
+    body = packed(100_000, zlib.compress(bytes(100_000)))
+    assert decompressed(body, 100_000) == bytes(100_000)
+    with pytest.raises(TooLarge, match="larger than 99999 bytes"):
+        decompressed(body, 99_999)

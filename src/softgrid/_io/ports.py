@@ -11,6 +11,9 @@ from softgrid._model.errors import BadArgument, PortTaken
 
 PORT_TRIES = 4096
 LOOPBACK = "127.0.0.1"
+MAX_WAITING = 1024
+"""So many wait outside for a process that accepts nobody now. Whoever comes when it is full tries again a second later,
+and so would one who knows the password behind a crowd that does not."""
 
 
 def check_port(port: object) -> int:
@@ -45,7 +48,7 @@ def _bind(host: str, port: int, listen: bool) -> socket.socket | None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
         if listen:
-            sock.listen(64)
+            sock.listen(MAX_WAITING)
         sock.setblocking(False)
     except (UnicodeError, TypeError):  # no host can be named like that
         sock.close()

@@ -46,6 +46,8 @@ OUTPUT_CHUNK = 65536
 SPARED_TURNS = 40
 """So many looks, of 10 ms each, an ssh client has to tell the other machine that its owner is gone, and to end."""
 LOAD_AFTER_S = 0.02
+MOURNS_S = 0.5
+"""So long a death is not told because of those that end with it; a killed process takes a thousandth of that."""
 """What the first executor can do without is loaded when it is forked: it would delay it."""
 
 OnClosed = Callable[[Link, str], None]
@@ -66,6 +68,17 @@ class Executors(Protocol):
         """What the forked one does: with the socket to its upgrid, and the one to the supervisor."""
 
 
+class Death:
+    """The end of an executor: told when those have ended as well that it had asked for, who end with it."""
+
+    def __init__(self, asker: Link, message: Message, upper: Death | None) -> None:
+        self.asker = asker
+        self.message = message
+        self.upper = upper
+        self.waits_for: set[int] = set()
+        self.is_told = False
+
+
 class Child:
     """An executor process that was forked here."""
 
@@ -83,6 +96,8 @@ class Child:
         self.output = output
         self.channel = channel
         self.tail: deque[bytes] = deque(maxlen=TAIL_LINES)
+        self.upper: Death | None = None
+        """The end of its asker, which is told when this one has ended too."""
         self.unfinished_line = b""
 
 
@@ -351,25 +366,48 @@ class Supervisor:
         self._reactor.unwatch(child.output)
         os.close(child.output)
         os.close(child.lifeline)
-        running = child.slate.running()
+        running, begun = child.slate.running(), child.slate.begun()
         child.slate.close()
-        child.channel.close("its process is gone")
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        send_message(
-            child.asker,
-            {
-                "op": "exited",
-                "token": child.token,
-                "pid": child.pid,
-                "code": os.WEXITSTATUS(status) if number is None else None,
-                "signal": number,
-                "running": running,
-                "was_cancelled": child.was_cancelled,
-                "peak_kib": peak_kib,
-                "memory": memory,
-                "tail": [line.decode(errors="replace") for line in child.tail],
-            },
-        )
+        message: Message = {
+            "op": "exited",
+            "token": child.token,
+            "pid": child.pid,
+            "code": os.WEXITSTATUS(status) if number is None else None,
+            "signal": number,
+            "running": running,
+            "begun": begun,
+            "below": [],
+            "was_cancelled": child.was_cancelled,
+            "peak_kib": peak_kib,
+            "memory": memory,
+            "tail": [line.decode(errors="replace") for line in child.tail],
+        }
+        death = Death(child.asker, message, child.upper)
+        for other in self._children.values():
+            if other.asker is child.channel:
+                other.upper = death
+                death.waits_for.add(other.pid)
+        child.channel.close("its process is gone")
+        if death.waits_for:
+            self._reactor.call_later(MOURNS_S, lambda: self._tell_death(death))
+        else:
+            self._tell_death(death)
+
+    def _tell_death(self, death: Death) -> None:
+        """Tell who asked for an executor that it has ended; or whoever tells of the end of that one, if it has."""
+        if death.is_told:
+            return
+        death.is_told = True
+        upper = death.upper
+        if upper is None or upper.is_told:
+            send_message(death.asker, death.message)
+            return
+        ended = {key: death.message[key] for key in ("pid", "running", "begun")}
+        upper.message["below"] += [ended, *death.message["below"]]
+        upper.waits_for.discard(death.message["pid"])
+        if not upper.waits_for:
+            self._tell_death(upper)
 
     def _end_orphans(self) -> None:
         """End what a dead executor left behind: this process is its heir. What it had let go of in life may live on."""

@@ -33,7 +33,7 @@ from softgrid._node.membership import Membership
 from softgrid._node.places import Places
 from softgrid._node.switch import Switch
 from softgrid._state.capacity import Census
-from softgrid._state.last_calls import LastCall, Running
+from softgrid._state.last_calls import Running, read_last_call
 from softgrid._state.tree import Tree
 from softgrid._wire.control import Message, field
 from softgrid._wire.values import load_pickler
@@ -322,9 +322,9 @@ class Launching:
     def _note_last_call(self, spawn: Spawn, event: Message) -> None:
         if spawn.name is None or "running" not in event:
             return
-        running = None if event["running"] is None else (event["running"][0], event["running"][1])
         is_asked = event["was_cancelled"] or spawn.name in self._membership.dismissed
-        self._membership.last_calls.note(node_id(spawn.name), LastCall(running, is_asked))
+        self._membership.last_calls.note(node_id(spawn.name), read_last_call(event, is_asked=is_asked))
+        self._membership.note_last_calls_below(spawn.name, event.get("below", ()))
         if event["was_cancelled"]:
             event["cause"] = "killed, since a call that was cancelled did not end"
 

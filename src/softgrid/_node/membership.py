@@ -10,25 +10,27 @@ either way         bye: it leaves on purpose
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import time
 from typing import Any
 
 from softgrid._io.link import Link
 from softgrid._model.causes import remarked
 from softgrid._model.errors import LaunchFailed, SoftgridError
-from softgrid._model.names import NodeId, node_id
+from softgrid._model.names import NodeId, node_id, parse_name
 from softgrid._model.roles import Role
 from softgrid._node.control import Control
 from softgrid._node.logs import Logs
 from softgrid._node.switch import Switch
 from softgrid._node.transfers import Transfers
 from softgrid._state.health import Doubts
-from softgrid._state.last_calls import LastCall, LastCalls
+from softgrid._state.last_calls import LastCalls, read_last_call
 from softgrid._state.tree import Member, Tree
 from softgrid._wire.control import Message, field
 
 LOST_KEPT = 100
+BELOW_TOLD = 256
+"""Of so many who ended with another it is told what they were doing."""
 
 Tell = Callable[[SoftgridError | None, Message], None]
 Admit = Callable[[str, Message, Tell], None]
@@ -294,10 +296,11 @@ class Membership:
         self._note_lost(gone, reason, is_orderly)
         gone_ids: set[int] = {member.node_id for member in gone}
         self._forget(gone_ids)
-        told = {"op": "gone", "names": [member.name for member in gone], "reason": reason, **self._last_call_of(name)}
+        names = [member.name for member in gone]
+        told = {"op": "gone", "names": names, "reason": reason, **self._last_calls_of(names)}
         for speaker in link.speakers - gone_ids - {self._tree.node_id}:
             self._control.tell_id(speaker, told)
-        self._pass_left(name, reason, is_orderly)
+        self._pass_left(names, reason, is_orderly)
         if not is_orderly:
             below = f", and with it {len(gone) - 1} executors below it" if len(gone) > 1 else ""
             self._logs.say("error", remarked(f"{name} is gone: {reason}", below))
@@ -329,21 +332,34 @@ class Membership:
     def _departure(self, who: int) -> str:
         return self._tree.departure(NodeId(who)) or "its connection broke"
 
-    def _pass_left(self, name: str, reason: str, is_orderly: bool) -> None:
+    def _pass_left(self, names: list[str], reason: str, is_orderly: bool) -> None:
         uplink = self._switch.uplink
         if uplink is not None:
-            left = {"op": "left", "name": name, "reason": reason, "orderly": is_orderly, **self._last_call_of(name)}
-            self._control.tell_neighbour(uplink, left)
+            left = {"op": "left", "name": names[0], "reason": reason, "orderly": is_orderly}
+            self._control.tell_neighbour(uplink, {**left, **self._last_calls_of(names)})
 
-    def _last_call_of(self, name: str) -> Message:
-        """Give what tells others which call to blame for a death; nothing where that is not known."""
-        last = self.last_calls.of(node_id(name))
-        return {} if last is None else {"running": last.running, "is_asked": last.is_asked}
+    def _last_calls_of(self, names: list[str]) -> Message:
+        """Give what tells others which call to blame for a death, and what had not begun; nothing of others."""
+        known = {name: last.told() for name in names[: BELOW_TOLD + 1] if (last := self.last_calls.of(node_id(name)))}
+        first = known.pop(names[0], {})
+        return {**first, **({"below": known} if known else {})}
 
-    def _note_last_call(self, name: str, message: Message) -> None:
+    def _note_last_calls(self, names: list[str], message: Message) -> None:
+        """Take what is told of the end of the first of *names*, and of the others, which stood below it."""
         if "running" in message:
-            running = None if message["running"] is None else tuple(field(message, "running", list))
-            self.last_calls.note(node_id(name), LastCall(running, message.get("is_asked") is True))
+            self.last_calls.note(node_id(names[0]), read_last_call(message))
+        for name, told in field(message, "below", dict).items() if "below" in message else ():
+            if name in names[1:]:
+                self.last_calls.note(node_id(name), read_last_call(told, is_asked=True))
+
+    def note_last_calls_below(self, lost: str, ended: Iterable[Message]) -> None:
+        """A supervisor tells of those that ended since *lost* did: by their process ids."""
+        machine = parse_name(lost).address
+        below = [member for member in self._tree.below() if lost in member.path and member.parsed.address == machine]
+        names = {member.parsed.pid: member.name for member in below}
+        for told in ended:
+            if told["pid"] in names:
+                self.last_calls.note(node_id(names[told["pid"]]), read_last_call(told, is_asked=True))
 
     def _on_left(self, link: Link, message: Message, source: int) -> None:
         name, reason = field(message, "name", str), field(message, "reason", str)
@@ -351,11 +367,12 @@ class Membership:
         if member is None or member.hop is not link:
             return
         is_orderly = message.get("orderly") is True
-        self._note_last_call(name, message)
         gone = self._tree.leave(name, reason)
+        names = [each.name for each in gone]
+        self._note_last_calls(names, message)
         self._note_lost(gone, reason, is_orderly)
         self._forget({each.node_id for each in gone})
-        self._pass_left(name, reason, is_orderly)
+        self._pass_left(names, reason, is_orderly)
         self.on_lost(gone, reason, is_orderly)
 
     def _on_gone(self, link: Any, message: Message, source: int) -> None:
@@ -368,7 +385,7 @@ class Membership:
                 self._tree.note_departed(node_id(name), reason)
                 gone_ids.add(node_id(name))
         if gone_ids:
-            self._note_last_call(names[0], message)
+            self._note_last_calls(names, message)
             self._forget(gone_ids)
 
     def mourn(self, name: str, reason: str) -> None:

@@ -48,6 +48,7 @@ from softgrid._node.logs import QUIET_TYPES, Logs, Sink
 from softgrid._node.membership import Membership
 from softgrid._node.modules import Modules
 from softgrid._node.promises import Promises
+from softgrid._node.quarantine import Quarantine
 from softgrid._node.relaunching import Relaunching
 from softgrid._node.requests import Requests
 from softgrid._node.reserving import Reserving
@@ -183,6 +184,8 @@ class Node:
         self.home: Home
         self._stores: Stores | None = None
         self.killing = Killing(self.tree, self.switch, self.control, self.membership, self.launching, self.reactor)
+        self.quarantine = Quarantine(self.tree, self.membership, self.logs, self.launching.kill_child)
+        self.switch.on_forged, self.switch.on_nonsense = self.quarantine.on_forged, self.quarantine.on_nonsense
         self.garbage = Garbage(self.tree, self.control)
         self.fanout = FanOut(self.tree, self.switch, self.functions)
         self.execution = Execution(

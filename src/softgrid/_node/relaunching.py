@@ -74,8 +74,11 @@ class Relaunching:
         """Executors are gone: the first of *gone*, and with it the others, which stood below it."""
         lost: dict[str, Lost] = {}
         stays_away: list[str] = []
+        now_s = monotonic()
         for member in gone:  # who stands above comes first
             line = self._lines.pop(member.name, None)
+            if line is not None:
+                line.restarts.went_down(now_s)
             may_return = line is not None and bool(line.restarts.allowed)
             if line is None or not may_return or (member is not gone[0] and member.upgrid not in lost):
                 stays_away.append(member.name)

@@ -101,6 +101,10 @@ class Switch:
         self.max_message_bytes: int | None = None
         self.on_too_large: Callable[[int, int, int, str], None] = lambda kind, source, message_id, reason: None
         """Told of messages to this executor that are dropped: kind, source, message id and reason."""
+        self.on_forged: Callable[[Link, int], None] = lambda link, source: None
+        """Told of frames that were dropped since who they name is not behind the link, the uplink excepted."""
+        self.on_nonsense: Callable[[Link, int, str], None] = lambda link, source, why: None
+        """Told of messages of executors that could not be understood."""
         self.uplink: Link | None = None
         self.deliver: dict[int, Deliver] = {}
         self.relayed_frames = self.relayed_bytes = self.dropped_frames = 0
@@ -261,8 +265,7 @@ class Switch:
                 elif is_mine and is_believed:
                     self._hand_over(link, kind, source, message_id, attached)
                 else:
-                    self.dropped_frames += 1
-                    self._on_refused(link, Header(*header), "is nowhere on the grid")
+                    self._drop(link, Header(*header), is_believed)
             elif hop is not None:
                 view[position + HOPS_OFFSET] = hops + 1
                 if kind != 2:
@@ -270,12 +273,19 @@ class Switch:
             elif is_mine and is_believed:
                 self._deliver(link, kind, flags, source, message_id, view[position + HEADER_SIZE : stop])
             else:
-                self.dropped_frames += 1
-                self._on_refused(link, Header(*header), "is nowhere on the grid")
+                self._drop(link, Header(*header), is_believed)
             position = stop
         if run_hop is not None:
             self._pass_on(link, run_hop, run_start, position)
         return position
+
+    def _drop(self, link: Link, header: Header, is_believed: bool) -> None:
+        """A frame that has no way, or is not from where it says: in whose name it speaks must not hear of it then."""
+        self.dropped_frames += 1
+        if is_believed:
+            self._on_refused(link, header, "is nowhere on the grid")
+        elif link is not self.uplink:
+            self.on_forged(link, header.source)
 
     def _pass_on(self, link: Link, hop: Link, start: int, stop: int) -> None:
         self.relayed_frames += 1
@@ -340,8 +350,7 @@ class Switch:
             try:
                 whole = assembler.add(kind, source, message_id, flags, body)
             except TooLarge as error:
-                self.dropped_frames += 1
-                self.on_too_large(kind, source, message_id, str(error))
+                self._refuse_large(kind, source, message_id, error)
                 whole = None
             if not len(assembler):
                 del self._assemblers[link]
@@ -350,23 +359,31 @@ class Switch:
         else:
             whole = whole_body(body, flags)
         if flags & COMPRESSED:
-            whole = self._expanded(whole)
+            try:
+                whole = self._expanded(whole)
+            except TooLarge as error:
+                self._refuse_large(kind, source, message_id, error)
+                return
         self._hand_over(link, kind, source, message_id, whole)
 
-    @staticmethod
-    def _expanded(body: bytes | bytearray) -> bytearray:
+    def _expanded(self, body: bytes | bytearray) -> bytearray:
         from softgrid._wire.compression import decompressed
 
-        return decompressed(body)
+        return decompressed(body, self.max_message_bytes)
+
+    def _refuse_large(self, kind: int, source: int, message_id: int, error: TooLarge) -> None:
+        self.dropped_frames += 1
+        self.on_too_large(kind, source, message_id, str(error))
 
     def _hand_over(self, link: Link, kind: int, source: int, message_id: int, body: Body | Carried) -> None:
         """Give a message to who takes its kind; what is wrong with it must not harm those that came with it."""
         try:
             self.deliver[kind](link, source, message_id, body)
-        except Undecodable:
+        except Undecodable as error:
             if not source:  # a neighbour that does not speak our language
                 raise
             self.dropped_frames += 1
+            self.on_nonsense(link, source, str(error))
         except Exception as error:
             self.on_bug(error)
 

@@ -576,7 +576,9 @@ class Transfers:
         was_running = self.last_calls.was_running(target, call)
         if not was_running and self._ran_beside(message_id):
             was_running = None
-        error = PeerLost(remarked(f"{name} is gone: {cause}", f"; {_FATE[was_running]}"))
+        has_not_begun = was_running is False and self.last_calls.has_not_begun(target, call)
+        fate = "the call had not begun" if has_not_begun else _FATE[was_running]
+        error = PeerLost(remarked(f"{name} is gone: {cause}", f"; {fate}"))
         error.was_running, error.is_blamed = was_running, self.last_calls.is_blamed(target, call)
         return error
 

@@ -21,7 +21,8 @@ from softgrid._model.errors import BadArgument, Duplicate
 from softgrid._store.manifest import Manifest, checked_manifest
 from softgrid._store.memory_modules import MemoryModules
 from softgrid._store.pinned_sites import PinnedSites
-from softgrid._store.roots import Root, not_written, staging, write_private
+from softgrid._store.roots import Root, not_written, write_private
+from softgrid._store.staging import staging
 from softgrid._util.sources import Sources
 
 MEMORY = "memory"

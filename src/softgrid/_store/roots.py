@@ -13,11 +13,10 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from softgrid._io.folders import remove_tree
 from softgrid._model.errors import BadArgument, Duplicate
 from softgrid._store.paths import NotRead, NotWritten, OutsideRoot, checked_text, split_path
+from softgrid._store.staging import FOLDER, staging
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not block us
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 
@@ -93,7 +92,7 @@ class Root:
         """A descriptor of the folder at *parts*, reached without following a link."""
         if create:
             os.makedirs(self.path, mode=0o700, exist_ok=True)
-        here = os.open(self.path, _FOLDER)
+        here = os.open(self.path, FOLDER)
         try:
             for part in parts:
                 inner = _enter(here, part, "/".join(parts), create)
@@ -105,17 +104,6 @@ class Root:
 
     def __repr__(self) -> str:
         return f"Root({self.path!r})"
-
-
-@contextmanager
-def staging(folder: int, path: str) -> Iterator[str]:
-    """A private folder inside *folder* (which lies at *path*), gone afterwards with its content."""
-    name = f".softgrid-{os.urandom(8).hex()}"
-    os.mkdir(name, 0o700, dir_fd=folder)
-    try:
-        yield os.path.join(path, name)
-    finally:
-        remove_tree(os.path.join(path, name))
 
 
 def write_private(path: str, content: bytes) -> None:
@@ -143,7 +131,7 @@ def _enter(folder: int, part: str, path: str, create: bool) -> int:
         with suppress(FileExistsError):
             os.mkdir(part, 0o700, dir_fd=folder)
     try:
-        return os.open(part, _FOLDER, dir_fd=folder)
+        return os.open(part, FOLDER, dir_fd=folder)
     except OSError as error:
         # Which of the two a link gives differs between systems.
         if error.errno not in (errno.ELOOP, errno.ENOTDIR):

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 
 from softgrid._model.errors import Undecodable
-from softgrid._wire.framing import COMPRESSED, HEADER, MAX_BODY, MORE, FromGuest, Parts
+from softgrid._wire.framing import COMPRESSED, HEADER, MAX_BODY, MORE, FromGuest, Parts, TooLarge
 
 _SIZE = struct.Struct(">Q")
 STEP = 1024 * 1024
@@ -45,13 +45,15 @@ def compressed_frames(
     yield framed(bytes(pending), 0)
 
 
-def decompressed(body: bytes | bytearray) -> bytearray:
-    """Give a body that came compressed; raises Undecodable for one that is not what it says."""
+def decompressed(body: bytes | bytearray, max_bytes: int | None = None) -> bytearray:
+    """Give a body that came compressed; raises Undecodable for one that is not what it says, and TooLarge."""
     if len(body) < _SIZE.size:
         raise Undecodable("a compressed message that is cut off")
     (size,) = _SIZE.unpack_from(body)
     if size > LARGEST_RATIO * len(body):
         raise Undecodable(f"{len(body)} compressed bytes that claim to be {size}")
+    if max_bytes is not None and size > max_bytes:
+        raise TooLarge(max_bytes)
     expand = zlib.decompressobj()
     kind = FromGuest if type(body) is FromGuest else bytearray
     try:

@@ -195,6 +195,9 @@ def whole_body(body: bytes | bytearray | memoryview, flags: int) -> bytes | byte
 class TooLarge(Exception):
     """A message is larger than what is put together here; said once of each."""
 
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"it is larger than {limit} bytes (rule 'transfer_maximum_message_bytes' of its receiver)")
+
 
 class Assembler:
     """Puts messages back together that came in several frames.
@@ -228,8 +231,7 @@ class Assembler:
         if self._max_bytes is not None and len(partial) + len(body) > self._max_bytes:
             if flags & MORE:
                 self._partial[key] = None
-            limit = f"{self._max_bytes} bytes (rule 'transfer_maximum_message_bytes' of its receiver)"
-            raise TooLarge(f"it is larger than {limit}")
+            raise TooLarge(self._max_bytes)
         partial += body
         return None if flags & MORE else partial
 

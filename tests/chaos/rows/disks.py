@@ -13,9 +13,9 @@ from tests.system.grids import PREAMBLE
 ONCE = {"relaunch": False, "logKwargs": QUIET}
 
 
-def store(executor: Any, path: str, size: int) -> str | None:
+def store(executor: Any, path: str, size: int, root: str = "temporary") -> str | None:
     """Run by workers: write a file; gives why that failed."""
-    status = executor.add_file("large", path, "x" * size)
+    status = executor.add_file("large", path, "x" * size, root=root)
     return None if status else str(status.error)
 
 
@@ -85,8 +85,11 @@ def replaced(run: Run) -> None:
             content = kept.read_bytes()
             mixed += len(content) != 300_000 or len(set(content)) != 1
         grid.O.disconnect(kill=False)
+    grid = run.grid(workers=0)
+    (last,) = grid.launch("Worker", executorKwargs={**ONCE, "permanentDir": str(folder)})
+    assert grid.one(store, "kept", 1, "permanent", to=last, first=True) is None
     run.figure("mixed files", mixed, f"of {rounds * 10}", 0)
-    run.figure("unfinished copies left beside it", sum(path.is_file() for path in folder.rglob("*")) - 1, "", 0)
+    run.figure("left beside it when the next one has written", sum(1 for _ in folder.rglob("*")) - 1, "", 0)
     assert not mixed
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from time import monotonic, process_time, sleep
-from typing import Any
 
-from tests.chaos.row import QUIET, Meanwhile, Run, Unavailable, Waits, row, until
+from tests.chaos.row import QUIET, Meanwhile, Run, Unavailable, row, until
 from tests.chaos.rows import work
 from tests.system.grids import Grid
 from tests.system.ssh_hosts import Namespace, SshHost
@@ -17,29 +17,34 @@ from tests.system.watching import is_alive, pid_in
 from softgrid._model.errors import SoftgridError
 
 TOLERANCE_S = 20
+ONCE = {"relaunch": False, "logKwargs": QUIET}
+HEARTS = {"heartMonitorFrequency": 2, "heartbeatTolerance": TOLERANCE_S}
 
 
 class Far:
-    """A grid with a worker on a machine behind a cable."""
+    """A grid with a worker on a machine behind a cable, and calls to it that must all be answered."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.network: Namespace = run.namespace()
-        hosts = run.hosts()
-        self.host: SshHost = hosts.make("far", namespace=self.network)
-        self.grid: Grid = run.grid(
-            workers=0, rules=hosts.rules, heartMonitorFrequency=2, heartbeatTolerance=TOLERANCE_S
-        )
-        kwargs = {"relaunch": False, "logKwargs": QUIET}
-        statuses, _, failed = self.grid.O.launch_worker("far", timeout=30, executorKwargs=kwargs)
-        assert failed == [], statuses
-        (self.worker,) = self.grid.O.workers
+    way = ""
+
+    def __init__(self, run: Run, network: Namespace, grid: Grid) -> None:
+        self.run, self.network, self.grid = run, network, grid
+        (self.worker,) = grid.O.workers
         self.sent = self.answered = 0
         self.longest_s = 0.0
 
+    @property
+    def left(self) -> list[int]:
+        """The processes of the grid there."""
+        return [pid for pid in [pid_in(self.worker)] if is_alive(pid)]
+
+    @property
+    def connection(self) -> list[str]:
+        """What its connection is told by, seen from there."""
+        return ["dport", "=", f":{self.grid.O.port}"]
+
     def call(self, limit_s: float = 60.0) -> None:
         """One call, which must be answered right."""
-        task = f"task {self.sent}"
+        task = f"task {self.sent} for {self.worker}"
         self.sent += 1
         began = monotonic()
         call = self.grid.template(work.noted_task, str(self.run.ledger.path), task)
@@ -66,117 +71,186 @@ class Far:
         hook = f"type filter hook {chain} priority 1; policy {policy};\n"
         self.command("nft", f"table inet {table} {{\nchain {chain} {{\n{hook}{rule}}}\n}}\n")
 
-    def judge(self) -> None:
-        """Nothing was lost or doubled, and nobody came anew."""
-        self.run.lost(self.sent - self.answered, self.sent)
-        self.run.doubled()
-        self.run.figure("false deaths", int(self.grid.O.workers != [self.worker]), "", 0)
-        assert self.grid.O.workers == [self.worker]
+
+def judge(*fars: Far) -> None:
+    """Nothing was lost or doubled, and nobody came anew."""
+    run = fars[0].run
+    sent = sum(far.sent for far in fars)
+    run.lost(sent - sum(far.answered for far in fars), sent)
+    run.doubled()
+    dead = [far for far in fars if far.grid.O.workers != [far.worker]]
+    run.figure("false deaths", len(dead), "", 0)
+    assert not dead, [far.way for far in dead]
 
 
-def cut_for(far: Far, seconds: float, cut: Any, heal: Any) -> float:
-    """Cut the connection under calls; gives how long after the heal the next answer came."""
-    far.call_for(0.5)
-    cut()
-    waiting = Meanwhile(far.call)
+class Launched(Far):
+    """A worker that was launched over ssh."""
+
+    way = " over ssh"
+
+    def __init__(self, run: Run) -> None:
+        network, hosts = run.namespace(), run.hosts()
+        self._host: SshHost = hosts.make("far", namespace=network)
+        grid = run.grid(workers=0, rules=hosts.rules, **HEARTS)
+        statuses, _, failed = grid.O.launch_worker("far", timeout=30, executorKwargs=ONCE)
+        assert failed == [], statuses
+        super().__init__(run, network, grid)
+
+    @property
+    def left(self) -> list[int]:
+        return self._host.executors()
+
+    @property
+    def connection(self) -> list[str]:
+        return ["sport", "=", f":{self._host.port}"]
+
+
+GUEST = """
+import sys
+from softgrid import Worker
+guest = Worker(logKwargs={'logToStdout': False})
+guest.connect_to_grid(sys.argv[1], int(sys.argv[2]), sys.stdin.readline().strip(), blocking=True)
+"""
+PASSWORD = "the password of the guest behind a cable"
+
+
+class Guest(Far):
+    """A worker that has joined by hand, over TCP and TLS."""
+
+    way = " over TLS"
+
+    def __init__(self, run: Run) -> None:
+        network = run.namespace()
+        grid = run.grid(workers=0, password=PASSWORD, address=network.near, **HEARTS)
+        words = [*network.command, sys.executable, "-c", GUEST, network.near, str(grid.O.port)]
+        guest = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        run.at_end(lambda: (guest.kill(), guest.wait()))
+        assert guest.stdin is not None
+        guest.stdin.write(PASSWORD.encode() + b"\n")
+        guest.stdin.close()
+        until(lambda: grid.O.workers, 20, "the guest has joined")
+        super().__init__(run, network, grid)
+
+
+WAYS: tuple[Callable[[Run], Far], ...] = (Launched, Guest)
+"""How an executor comes to stand behind a cable."""
+
+
+def cut_under_calls(run: Run, cut: Callable[[Far], None], heal: Callable[[Far], None], seconds: float = 5.0) -> None:
+    """Cut connections of all kinds under calls, and hand in how long after the heal the next answers came."""
+    fars = [way(run) for way in WAYS]
+    for far in fars:
+        far.call_for(0.5)
+    for far in fars:
+        cut(far)
+    waiting = [Meanwhile(far.call) for far in fars]
     sleep(seconds)
-    assert not waiting.is_over, "the cable was cut"
-    heal()
-    healed = monotonic()
-    waiting.wait(60)
-    far.call_for(0.5)
-    return waiting.answered_at - healed
+    assert not any(each.is_over for each in waiting), "the cable was cut"
+    for far, each in zip(fars, waiting, strict=True):
+        heal(far)
+        healed = monotonic()
+        each.wait(60)
+        run.figure(f"answers again{far.way} after", each.answered_at - healed, "s", 1)
+        far.call_for(0.5)
+    judge(*fars)
 
 
 @row(
     "N1",
-    "no route to a machine for 5 s",
+    "no route to a machine for 5 s, one that is reached over ssh, and one that joined by hand",
     "its executors are the same afterwards, nothing is lost",
     peers="Dask removed it",
 )
 def short_cut(run: Run) -> None:
-    far = Far(run)
-    resumed = cut_for(far, 5.0, far.network.cut, far.network.heal)
-    far.judge()
-    run.figure("answers again after", resumed, "s", 1)
+    cut_under_calls(run, lambda far: far.network.cut(), lambda far: far.network.heal())
 
 
 @row(
     "N2",
-    "no route for 60 s, beyond a tolerance of 20 s, while a task runs",
+    "no route for 60 s, beyond a tolerance of 20 s, while a task runs; over ssh, and to one that joined by hand",
     "both sides give each other up; nothing runs twice; the old one is refused when the route is back",
     peers="the aim of HTCondor's leases",
     limit_s=180,
 )
 def long_cut(run: Run) -> None:
-    far = Far(run)
-    pid = pid_in(far.worker)
-    call = far.grid.template(work.noted_sleep, str(run.ledger.path), "long", 300)
-    waiting = Meanwhile(lambda: far.grid.O.transfer(call, far.worker, collect=True))
-    until(lambda: run.ledger.runs(), 20, "the task has begun")
-    far.network.cut()
+    fars = [way(run) for way in WAYS]
+    calls = [
+        Meanwhile(
+            lambda f=far: f.grid.O.transfer(  # type: ignore[misc]
+                f.grid.template(work.noted_sleep, str(run.ledger.path), f"long{f.way}", 300), f.worker, collect=True
+            )
+        )
+        for far in fars
+    ]
+    until(lambda: len(run.ledger.runs()) == len(fars), 20, "the tasks have begun")
     began = monotonic()
+    for far in fars:
+        far.network.cut()
     try:
-        known = until(lambda: far.worker not in far.grid.O.workers, TOLERANCE_S + 10, "it is given up here")
-        there = until(lambda: not is_alive(pid), TOLERANCE_S + 10, "it has given up there") + known
-    except AssertionError as error:
-        raise Waits(f"a machine that is silent is not given up at heartbeatTolerance yet: {error}") from None
+        for far in fars:
+            until(lambda f=far: f.worker not in f.grid.O.workers, TOLERANCE_S + 10, f"it is given up here{far.way}")
+            run.figure(f"given up here{far.way} after", monotonic() - began, "s", TOLERANCE_S + 1)
+        for far in fars:
+            until(lambda f=far: not f.left, TOLERANCE_S + 10, f"it has given up there{far.way}")
+            run.figure(f"gone there{far.way} after", monotonic() - began, "s")
+        sleep(max(0.0, run.lasting(60, TOLERANCE_S) - (monotonic() - began)))
     finally:
-        sleep(max(0.0, 60 - (monotonic() - began)))
-        far.network.heal()
-    (status,) = waiting.wait(5)
-    assert not status
-    assert "may have run" in status.error, status.error
+        for far in fars:
+            far.network.heal()
+    for call in calls:
+        (status,) = call.wait(5)
+        assert not status
+        assert "may have run" in status.error, status.error
     sleep(5)
-    assert far.worker not in far.grid.O.workers
-    run.figure("given up here after", known, "s", TOLERANCE_S + 1)
-    run.figure("gone there after", there, "s")
+    for far in fars:
+        assert far.worker not in far.grid.O.workers
+        run.figure(f"left there{far.way}", len(far.left), "", 0)
     run.doubled()
-    run.figure("orphans there", len(far.host.executors()), "", 0)
 
 
-@row("N3", "packets of one direction are dropped for 5 s", "as N1")
+@row("N3", "packets of one direction are dropped for 5 s, then those of the other", "as N1")
 def one_way(run: Run) -> None:
-    far = Far(run)
-
-    def cut() -> None:
-        far.filter("oneway", "output", "drop", "")
-
-    resumed = cut_for(far, 5.0, cut, lambda: far.command("nft", "delete", "table", "inet", "oneway"))
-    far.judge()
-    run.figure("answers again after", resumed, "s", 1)
+    for chain in ("output", "input"):
+        cut_under_calls(
+            run,
+            lambda far, chain=chain: far.filter("oneway", chain, "drop", ""),  # type: ignore[misc]
+            lambda far: far.command("nft", "delete", "table", "inet", "oneway"),
+        )
 
 
 @row(
     "N4",
-    "the connection is reset every 3 s",
+    "the connection is reset every 3 s, over ssh and to one that joined by hand",
     "it is made anew, what was in flight is sent again and taken once",
     peers="Celery stops consuming in silence (celery#10205)",
     is_long=True,
 )
 def resets(run: Run) -> None:
-    far = Far(run)
+    fars = [way(run) for way in WAYS]
     end = monotonic() + run.lasting(min(300.0, run.minutes * 60), 10)
     cuts = 0
     while monotonic() < end:
-        far.call_for(1.0)
-        far.command("ss", "-K", "sport", "=", f":{far.host.port}")
-        cuts += 1
-        sleep(2)
-    far.judge()
+        for far in fars:
+            far.call_for(1.0)
+            far.command("ss", "-K", *far.connection)
+            cuts += 1
+        sleep(1)
+    for far in fars:
+        far.call()
+    judge(*fars)
     run.figure("resets", cuts)
 
 
 @row("N5", "5 % and 30 % of all packets are lost", "slower, and nobody is taken for dead", limit_s=180)
 def loss(run: Run) -> None:
-    far = Far(run)
+    far = Launched(run)
     for percent in (5, 30):
         far.filter("lossy", "input", "accept", f"numgen random mod 100 < {percent} drop\n")
         far.longest_s = 0.0
         far.call_for(run.lasting(15, 2))
         run.figure(f"longest call at {percent} %", far.longest_s, "s")
         far.command("nft", "delete", "table", "inet", "lossy")
-    far.judge()
+    judge(far)
 
 
 DELAYED = """
@@ -224,7 +298,7 @@ def delays(run: Run) -> None:
     limit_s=150,
 )
 def narrow(run: Run) -> None:
-    far = Far(run)
+    far = Launched(run)
     shape = ("tc", "qdisc", "add", "dev", "far", "root", "tbf", "rate", "64kbit", "burst", "4kb", "latency", "400ms")
     here = [*shape[:4], far.network._cable, *shape[5:]]
     done = subprocess.run(here, capture_output=True, text=True, check=False)
@@ -266,15 +340,12 @@ def ask_under_bulk(far: Far, seconds: float) -> tuple[list[float], int]:
     peers="the kernel alone: 15 to 20 minutes",
 )
 def half_open(run: Run) -> None:
-    far = Far(run)
-    far.network.cut()
-    try:
-        known = until(lambda: far.grid.O._node.tree.suspicion(far.worker), 15, "it is suspect")
-    except AssertionError:
-        raise Waits("a machine that is silent is not suspect within 15 s yet") from None
-    finally:
+    for way in WAYS:
+        far = way(run)
+        far.network.cut()
+        known = until(lambda f=far: f.grid.O._node.tree.suspicion(f.worker), 30, "it is suspect")  # type: ignore[misc]
+        run.figure(f"suspect{far.way} after", known, "s", 10)
         far.network.heal()
-    run.figure("suspect after", known, "s", 10)
 
 
 @row("N9", "a bridge stands while the tree's link is cut, and the other way round", "the way that works is taken")
@@ -287,7 +358,7 @@ def partial(run: Run) -> None:
 
 @row("N10", "the cable is pulled for 200 ms again and again for two minutes", "no storm of launches", is_long=True)
 def flapping(run: Run) -> None:
-    far = Far(run)
+    far = Launched(run)
     end = monotonic() + run.lasting(min(120.0, run.minutes * 60), 4)
     busy, began = process_time(), monotonic()
     while monotonic() < end:
@@ -301,7 +372,7 @@ def flapping(run: Run) -> None:
     run.figure("executors launched anew", len(set(far.grid.O.workers) - {far.worker}), "", 0)
     assert outcome == pid_in(far.worker), outcome
     far.call()
-    far.judge()
+    judge(far)
 
 
 @row(

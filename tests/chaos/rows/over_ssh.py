@@ -25,12 +25,12 @@ def failures(run: Run) -> None:
 @row(
     "S2",
     "kill -9 of the local ssh, of the session of sshd and of the supervisor there",
-    "what was there is gone",
+    "what was there is resumed, or gone",
     peers="without a terminal ssh leaves the remote process [M]",
-    limit_s=240,
+    limit_s=300,
 )
 def ends(run: Run) -> None:
-    run.tests("tests/system/test_ssh_ends.py")
+    run.tests("tests/system/test_ssh_ends.py", "tests/system/test_ssh_cuts.py")
 
 
 @row(

@@ -7,9 +7,9 @@ import signal
 import threading
 from time import monotonic, sleep
 
-from tests.chaos.row import QUIET, Run, Waits, row, until
+from tests.chaos.row import QUIET, Run, row, until
 from tests.chaos.rows import work
-from tests.chaos.rows.kills import BACK, has_retries, kill
+from tests.chaos.rows.kills import BACK, kill
 from tests.system.watching import children_of, pid_in
 
 
@@ -54,18 +54,16 @@ def crash_loop(run: Run) -> None:
     peers="Dask: 4 workers lost, 0.41 s [M]",
 )
 def poison(run: Run) -> None:
-    if not has_retries():
-        raise Waits("transfers do not take 'retries' yet, so that nothing is made again that could be poison")
     grid = run.grid(workers=0)
     grid.launch("Worker", count=4, **BACK)
-    good = [
-        grid.O.get_transfer_template(work.noted_task, (str(run.ledger.path), str(n)), retries=10) for n in range(1000)
-    ]
-    bad = grid.O.get_transfer_template(work.die, ("SIGKILL",), retries=10)
+    good = [grid.template(work.noted_task, str(run.ledger.path), str(n), retries=10) for n in range(1000)]
+    bad = grid.template(work.noted_death, str(run.ledger.path), retries=10)
     calls = [*good[:500], bad, *good[500:]]
     names = [grid.O.workers[index % 4] for index in range(len(calls))]
     outcomes = grid.O.transfer(calls, names, collect=True, transferTimeout=100)
     assert not outcomes[500]
+    assert "3 executors died while they ran it" in outcomes[500].error, outcomes[500].error
+    run.figure("kills by the poison", run.ledger.runs()["poison"], "", 3)
     innocents = [outcome for index, outcome in enumerate(outcomes) if index != 500 and not isinstance(outcome, str)]
     run.figure("innocents failed", len(innocents), "of 1000", 0)
     assert innocents == [], innocents[:3]

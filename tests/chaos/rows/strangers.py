@@ -126,12 +126,12 @@ def forged_doors(run: Run) -> None:
 @row(
     "X5",
     "an executor that lies: about its name, in control messages, in pickles, about what it may do",
-    "none of it has code run where none of users may run, or is believed of others",
+    "none of it has code run where none of users may run, or is believed of others; after ten lies it is put out",
     limit_s=240,
 )
 def liars(run: Run) -> None:
-    run.tests("tests/node/test_guests.py", "tests/node/test_switch.py", "tests/wire/test_allowlist.py")
-    run.note("A liar is refused each time; it is not put in quarantine after ten.")
+    liars = ("tests/system/test_compromised.py", "tests/node/test_quarantine.py")
+    run.tests(*liars, "tests/node/test_guests.py", "tests/node/test_switch.py", "tests/wire/test_allowlist.py")
 
 
 @row("X6", "paths that lead out, names of devices, links, too many files", "nothing is written outside", quick=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 from tests.chaos.ledger import note
 
+from softgrid import current_attempt
+
 HELD = "(a?){60}" * 3 + "a{60}"
 
 
@@ -38,6 +40,12 @@ def noted_sleep(path: str, task: str, seconds: float) -> str:
     note(path, "START", task=task)
     time.sleep(seconds)
     note(path, "END", task=task)
+    return task
+
+
+def noted_attempt(path: str, task: str, seconds: float) -> str:
+    """A task that takes its time and may be tried again: each attempt has a name of its own in the ledger."""
+    noted_sleep(path, f"{task} attempt {current_attempt()}", seconds)
     return task
 
 
@@ -94,6 +102,12 @@ def die(how: str) -> Any:
     elif how == "SIGKILL":
         os.kill(os.getpid(), signal.SIGKILL)
     return how
+
+
+def noted_death(path: str) -> None:
+    """A task that kills whoever runs it."""
+    note(path, "START", task="poison")
+    die("SIGKILL")
 
 
 def wait_for_ever(path: str) -> None:
