@@ -145,3 +145,15 @@ def test_options_that_make_no_sense_are_an_error_of_softgrid(options: Any) -> No
     with pytest.raises(SoftgridError):
         fanning.comes(**options)
     fanning.switch.check_nothing_sent()
+
+
+def test_who_is_not_below_is_refused_to_a_caller_who_is_not_either() -> None:
+    fanning = Fanning(A)
+    fanning.comes(bounce=[A2, B1])
+    assert set(fanning.take()) == ids(A2, B1)
+    section = encode_function(FunctionName("f"), is_known=False)
+    outbound = encode_call(section, (), {}, flags=1, priority=2.0, options={"bounce": [A2, B1]})
+    fanning.fanout.on_options(Task(node_id(TOP), 9, decode_call(outbound.joined())))
+    refused = [sent for sent in fanning.switch.sent if sent.kind == Kind.REFUSED]
+    assert [(sent.destination, sent.message["target"]) for sent in refused] == [(node_id(TOP), node_id(B1))]
+    assert {sent.destination for sent in fanning.switch.sent if sent.kind == Kind.CALL} == ids(A2)

@@ -172,7 +172,7 @@ def test_somebody_in_between_is_noticed_although_both_ends_know_the_password(hos
 
     with a_server(in_between) as port, pytest.raises(HandshakeFailed):
         knock(HOST, port, "right", soon())
-    assert host.refused == ["wrong password"]
+    wait_until(lambda: host.refused == ["wrong password"], what="the host has refused it")
     assert host.guests == []
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.system.grids import Grid, MakeGrid, Scripts
 from tests.system.guests import PASSWORD, a_guest, await_guest
-from tests.system.watching import PATIENCE_S, pid_in, wait_until
+from tests.system.watching import PATIENCE_S, pid_in, stop, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -269,7 +269,7 @@ def test_bridges_are_listed_once_or_at_both_ends(grid: Grid) -> None:
 
 def test_who_gives_no_answer_is_among_the_errors_and_the_others_answer(grid: Grid) -> None:
     stopped = grid.workers[1]
-    os.kill(pid_in(stopped), signal.SIGSTOP)
+    stop(pid_in(stopped))
     try:
         errors, bridges = grid.O.get_executors_bridges([grid.workers[0], stopped, NOBODY], timeout=0.5)
     finally:
@@ -374,7 +374,7 @@ def test_of_two_built_between_the_same_two_at_once_at_most_one_is_there(grid: Gr
 
 def test_a_bridge_to_one_that_does_not_answer_fails_in_time_and_leaves_nothing(grid: Grid) -> None:
     begins, to = grid.workers[0], grid.workers[2]
-    os.kill(pid_in(to), signal.SIGSTOP)
+    stop(pid_in(to))
     try:
         started = monotonic()
         status = grid.O.build_bridge(to, begins, timeout=0.5)

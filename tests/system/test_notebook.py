@@ -60,7 +60,10 @@ def notebook(traces: Traces) -> Iterator[Notebook]:
 
 
 def test_a_grid_lives_in_a_notebook(notebook: Notebook) -> None:
-    ended, shown = notebook.run(PREAMBLE + "O = Orchestrator(); names = launch(O, 'Worker', count=2); len(O.workers)")
+    ended, shown = notebook.run(
+        PREAMBLE
+        + "O = Orchestrator(logKwargs={'logToStdout': False}); names = launch(O, 'Worker', count=2); len(O.workers)"
+    )
     assert (ended, shown) == ("ok", "2")
     assert notebook.run("def twice(x): return 2 * x\ncall(O, twice, 21)") == ("ok", "[42, 42]")
     assert notebook.run("offset = 1\ncall(O, lambda: offset)") == ("ok", "[1, 1]")
@@ -73,7 +76,7 @@ def test_a_grid_lives_in_a_notebook(notebook: Notebook) -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="draws")
 def test_a_picture_is_shown_once_whether_it_is_the_value_of_its_cell_or_not(notebook: Notebook) -> None:
-    assert notebook.run(PREAMBLE + "O = Orchestrator()") == ("ok", "")
+    assert notebook.run(PREAMBLE + "O = Orchestrator(logKwargs={'logToStdout': False})") == ("ok", "")
     for cell in ("O.visualize_grid()", "figure = O.visualize_grid(); len(figure.axes)"):
         ended, shown = notebook.run(cell)
         assert (ended, shown.count("<Figure size")) == ("ok", 1), shown

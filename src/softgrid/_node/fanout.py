@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from softgrid._io.link import Link
 from softgrid._io.segments import THRESHOLD
-from softgrid._model.errors import SoftgridError, Undecodable
+from softgrid._model.errors import NoRoute, SoftgridError, Undecodable
 from softgrid._model.names import node_id
 from softgrid._node.execution import Task
 from softgrid._node.functions import FunctionTable
@@ -70,12 +70,18 @@ class FanOut:
                 self._switch.send(Kind.CALL, target, task.message_id, body, task.source)
                 continue
             try:
-                self._tree.check_reachable(name)
+                self._check_passable(name, task.source)
             except SoftgridError as error:
                 refusal = encode_control({"op": "refused", "target": target, "reason": str(error)})
                 self._switch.send(Kind.REFUSED, task.source, task.message_id, Outbound(refusal))
                 continue
             self._switch.send(Kind.CALL, target, task.message_id, body, task.source)
+
+    def _check_passable(self, name: str, caller: int) -> None:
+        """Raise when a call cannot be sent on to *name*: nobody above believes what comes from below the caller."""
+        self._tree.check_reachable(name)
+        if not self._tree.members.keys() & {node_id(name), caller} and caller != self._tree.node_id:
+            raise NoRoute(f"is nowhere below {self._tree.name}, which was to pass the call on")
 
     def _propagate(self, task: Task) -> None:
         options = task.call.options
