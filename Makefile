@@ -15,9 +15,9 @@ BENCH =
 CHAOS =
 # The layers that know no socket, thread or clock, and the contract of the public names.
 PURE = tests/api tests/model tests/state tests/util tests/wire
-# Two processes, since more would only wait for each other on a small machine; a test that hangs
+# Four processes: on two cores half of the tests wait for something at any time; a test that hangs
 # is ended with the stacks of its threads.
-TEST_RUN = -n 2 --timeout 120
+TEST_RUN = -n 4 --timeout 120
 
 PIP = $(BIN)/python -m pip --quiet --quiet --no-input --disable-pip-version-check
 # what this shell has set for its own Python must not reach the environments made here
