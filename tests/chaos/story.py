@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -137,6 +138,15 @@ def borrowed() -> tuple[int, int]:
     return len(os.listdir("/proc/self/fd")), threading.active_count()
 
 
+def open_files() -> list[str]:
+    """What the descriptors of this process lead to."""
+    found = []
+    for entry in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the one that reads the folder
+            found.append(os.readlink(f"/proc/self/fd/{entry}"))
+    return found
+
+
 def main(folder: str) -> int:
     ledger = Ledger(Path(folder) / "ledger")
     if os.environ.get("SOFTGRID_CHAOS") is None or "kill=" not in os.environ["SOFTGRID_CHAOS"]:
@@ -147,7 +157,7 @@ def main(folder: str) -> int:
     until = monotonic() + 2.0
     while borrowed() > before and monotonic() < until:
         sleep(0.01)
-    ledger.note("borrowed", before=before, after=borrowed())
+    ledger.note("borrowed", before=before, after=borrowed(), open_files=open_files())
     return 0
 
 
