@@ -384,7 +384,11 @@ class Transfers:
         return path is not None and via not in path
 
     def _fill(self, batch: Batch, index: int, error: SoftgridError) -> None:
-        """Fill a slot from the thread that sends; results fill the others in the reactor's turn, and so does this."""
+        """Fill a slot from the thread that sends; results fill the others in the reactor's turn, and so does this.
+
+        The error is kept as long as its status: without the frames that it came through, and the payload in them.
+        """
+        error.__traceback__ = None
         self._reactor.run_in_turn(lambda: batch.fill(index, error))
 
     def _unreachable(self, name: str) -> SoftgridError:
